@@ -1,0 +1,1 @@
+"""Alembic revisions. Each runs the SQL file of its own name."""
