@@ -1,0 +1,63 @@
+"""For whom and on which market a run works: the account, the venue, its symbols and the clock."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.domain.clock import Clock
+from triplegain_pipelines.settings import SIMULATED_VENUE, Settings, quote_currency
+
+PAPER_SCHEMA = "paper_trading"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every asset and op of one run has in common.
+
+    `replay` is True where history is worked through again: then nothing is fetched from a venue and no
+    decision is handed to the execution sensor.
+    """
+
+    account: str
+    venue: str
+    symbols: tuple[str, ...]
+    replay: bool
+    settings: Settings
+    clock: Clock
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the market is a simulated one, which every output must say."""
+        return self.venue == SIMULATED_VENUE
+
+    @property
+    def baseline_seats(self) -> bool:
+        """Whether baselines sit in the seats, which every output must say."""
+        return self.settings.models.offline
+
+    @property
+    def currency(self) -> str:
+        """The currency of the account."""
+        return quote_currency(self.symbols)
+
+    @property
+    def starting_cash(self) -> Decimal:
+        """What the account starts with, in its currency."""
+        return self.settings.profile.paper.starting_cash
+
+
+def replay_account(settings: Settings, venue: str, symbols: Sequence[str], first: date, last: date) -> str:
+    """The account of a replay: the same question has the same account, so that it is answered once."""
+    question = [venue, sorted(symbols), first.isoformat(), last.isoformat(), settings.config_hash]
+    return f"replay-{content_hash(question)[:12]}"
+
+
+def decision_times(start: datetime, end: datetime, settings: Settings) -> list[datetime]:
+    """Every `as_of` of the decision grid with start <= grid point < end, oldest first."""
+    decisions = settings.profile.decisions
+    first = -(-int(start.timestamp()) // (decisions.interval_minutes * 60))
+    last = -(-int(end.timestamp()) // (decisions.interval_minutes * 60))
+    step = decisions.interval_minutes * 60
+    return [datetime.fromtimestamp(index * step, tz=start.tzinfo) + decisions.grace for index in range(first, last)]
