@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -24,22 +24,38 @@ from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.errors import InputError, UnavailableError
 
 _STOP_SECONDS = 7.0
+_POLL_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A process to keep running; `address` answers over HTTP once it is ready, if it has one."""
+    """A process to keep running.
+
+    `port` is where it listens on loopback and `health_path` what answers there once it is ready; a part
+    without a port is ready when its `socket` takes connections, or at once if it has none. `after` names the
+    parts that must be ready first. `secrets` go into this part's environment only, never into its arguments,
+    which everybody on the machine can read.
+    """
 
     name: str
     command: Sequence[str]
     port: int | None = None
     health_path: str = "/"
+    socket: Path | None = None
+    after: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str | None:
         """Where a person finds it."""
         return f"http://127.0.0.1:{self.port}" if self.port else None
+
+    def is_ready(self) -> bool:
+        """Whether it answers now."""
+        if self.port:
+            return _answers(f"{self.address}{self.health_path}")
+        return self.socket is None or _accepts(self.socket)
 
 
 class Supervisor:
@@ -53,7 +69,7 @@ class Supervisor:
 
     def __init__(self, parts: Sequence[Part], environment: Mapping[str, str], logs: Path) -> None:
         self._parts = parts
-        self._environment = dict(environment)
+        self._environment = {**os.environ, **environment}
         self._logs = logs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._stop_asked = False
@@ -62,30 +78,39 @@ class Supervisor:
         """Start all parts, call `ready` for each that answers, and wait.
 
         Raises:
-            InputError: a port is in use.
             UnavailableError: a part died, or did not answer within `timeout` seconds.
         """
-        for part in self._parts:
-            require_free_port(part)
         self._logs.mkdir(parents=True, exist_ok=True)
         with self._signals():
             try:
-                for part in self._parts:
-                    self._children[part.name] = self._start(part)
-                for part in self._parts:
-                    if self._await_ready(part, timeout):
-                        ready(part)
+                self._start_all(ready, monotonic_seconds() + timeout)
                 while not self._stop_asked:
                     self._require_alive()
-                    time.sleep(0.2)
+                    time.sleep(_POLL_SECONDS)
             finally:
                 self._stop_all()
+
+    def _start_all(self, ready: Callable[[Part], None], deadline: float) -> None:
+        answering: set[str] = set()
+        while len(answering) < len(self._parts) and not self._stop_asked:
+            for part in self._parts:
+                if part.name not in self._children and answering.issuperset(part.after):
+                    self._children[part.name] = self._start(part)
+                if part.name in self._children and part.name not in answering and part.is_ready():
+                    answering.add(part.name)
+                    ready(part)
+            self._require_alive()
+            if monotonic_seconds() > deadline:
+                silent = ", ".join(part.name for part in self._parts if part.name not in answering)
+                msg = f"{silent} did not answer in time; see the logs in {self._logs}"
+                raise UnavailableError(msg)
+            time.sleep(_POLL_SECONDS)
 
     def _start(self, part: Part) -> subprocess.Popen[bytes]:
         with (self._logs / f"{part.name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - the commands are our own
                 part.command,
-                env=self._environment,
+                env={**self._environment, **part.secrets},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -93,22 +118,10 @@ class Supervisor:
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads yet
             )
 
-    def _await_ready(self, part: Part, timeout: float) -> bool:
-        deadline = monotonic_seconds() + timeout
-        while not self._stop_asked:
-            self._require_alive()
-            if part.address is None or _answers(part.address + part.health_path):
-                return True
-            if monotonic_seconds() > deadline:
-                msg = f"{part.name} did not answer at {part.address} within {timeout:.0f} s; see {self._log(part.name)}"
-                raise UnavailableError(msg)
-            time.sleep(0.2)
-        return False
-
     def _require_alive(self) -> None:
         for name, child in self._children.items():
             if child.poll() is not None and not self._stop_asked:
-                msg = f"{name} ended with exit code {child.returncode}; see {self._log(name)}"
+                msg = f"{name} ended with exit code {child.returncode}; see {self._logs / name}.log"
                 raise UnavailableError(msg)
 
     def _stop_all(self) -> None:
@@ -135,9 +148,6 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _log(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
-
 
 @contextmanager
 def only_one(home: Path) -> Iterator[None]:
@@ -159,21 +169,19 @@ def only_one(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def require_free_port(part: Part) -> None:
-    """Check that a part can listen on its port.
+def require_free_port(name: str, port: int) -> None:
+    """Check that the part `name` can listen on its port.
 
     Raises:
         InputError: the port is in use.
     """
-    if part.port is None:
-        return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", part.port))
+            probe.bind(("127.0.0.1", port))
         except OSError as error:
-            variable = f"TRIPLEGAIN_{part.name.upper()}_PORT"
-            msg = f"port {part.port} for {part.name} is in use; stop what uses it, or set {variable} to another port"
+            variable = f"TRIPLEGAIN_{name.upper()}_PORT"
+            msg = f"port {port} for {name} is in use; stop what uses it, or set {variable} to another port"
             raise InputError(msg) from error
 
 
@@ -183,6 +191,11 @@ def _answers(address: str) -> bool:
             return bool(answer.status == 200)  # noqa: PLR2004 - HTTP OK
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -1,0 +1,101 @@
+"""Market data: candles as published, their gaps, and the longer candles rolled up from them."""
+
+import dagster as dg
+import polars as pl
+
+from assets.metadata import plot, table
+from assets.partitions import DAYS, ONE_RUN, utc_range
+from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
+from triplegain_pipelines.market.contracts import validate
+from triplegain_pipelines.market.gaps import find_gaps
+from triplegain_pipelines.market.rollups import roll_up
+from triplegain_pipelines.operations.feed import Feed, collect
+from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.store.candles import read_candles, replace_gaps, upsert_rollups
+from triplegain_pipelines.store.database import Database
+
+
+@dg.asset(group_name="market", partitions_def=DAYS, backfill_policy=ONE_RUN, code_version="1", kinds={"postgres"})
+def candles(
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    session: dg.ResourceParam[Session],
+    feed: dg.ResourceParam[Feed],
+) -> dg.MaterializeResult:
+    """1-minute candles of all symbols as the venue published them; an open candle is never among them."""
+    start, end = utc_range(context)
+    rows, closes, version = [], {}, []
+    for symbol in session.symbols:
+        counts = collect(database, session, feed, symbol, start, end)
+        with database.connection() as connection:
+            frame = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
+        closes[symbol] = frame["close"].to_list()
+        version.append(frame.hash_rows(1, 2, 3, 4).sum())
+        span = {"first": frame["opened_at"].min(), "last": frame["opened_at"].max()}
+        rows.append({"symbol": symbol, "rows": frame.height, "new": counts.new, "revised": counts.revised, **span})
+    metadata = {
+        "dagster/row_count": sum(len(values) for values in closes.values()),
+        "simulated market": session.simulated,
+    }
+    return dg.MaterializeResult(
+        metadata={**metadata, "symbols": table(rows), "closes": plot(closes)},
+        data_version=dg.DataVersion(content_hash([session.venue, version])),
+    )
+
+
+@dg.asset(
+    group_name="market",
+    deps=[candles],
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    code_version="1",
+    kinds={"postgres"},
+)
+def candle_gaps(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult:
+    """Where 1-minute candles are missing on the grid. A gap is a row; nothing is filled in."""
+    start, end = utc_range(context)
+    rows = []
+    for symbol in session.symbols:
+        with database.connection() as connection:
+            times = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)["opened_at"]
+            gaps = find_gaps(times, Timeframe.M1)
+            replace_gaps(connection, session.venue, symbol, Timeframe.M1, start, end, gaps)
+        rows += [{"symbol": symbol, **gap} for gap in gaps.iter_rows(named=True)]
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": len(rows), "gaps": table(rows[:100])},
+        data_version=dg.DataVersion(content_hash([[str(value) for value in row.values()] for row in rows])),
+    )
+
+
+@dg.asset(
+    group_name="market",
+    deps=[candles],
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    code_version="1",
+    kinds={"postgres", "polars"},
+)
+def rollups(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult:
+    """Candles of 5m, 15m, 1h, 4h and 1d, each made of the 1-minute candles and never of the venue's own."""
+    start, end = utc_range(context)
+    rows, version = [], []
+    for symbol in session.symbols:
+        with database.connection() as connection:
+            minutes = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
+            for timeframe in ROLLUP_TIMEFRAMES:
+                frame = validate("rollups", roll_up(minutes, timeframe))
+                upsert_rollups(connection, session.venue, symbol, timeframe, frame)
+                version.append(frame.hash_rows(1, 2, 3, 4).sum())
+                thin = frame.filter(pl.col("minutes") < timeframe.minutes).height
+                rows.append(
+                    {"symbol": symbol, "timeframe": timeframe, "rows": frame.height, "with missing minutes": thin}
+                )
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": sum(int(row["rows"]) for row in rows), "timeframes": table(rows)},
+        data_version=dg.DataVersion(content_hash([session.venue, version])),
+    )

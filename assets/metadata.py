@@ -1,0 +1,38 @@
+"""What a person sees on a materialisation: tables, small plots and times. Nothing is computed here."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+_WIDTH, _HEIGHT = 720, 120
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
+    """A table; every cell is shown as text."""
+    records = [dg.TableRecord({name: str(value) for name, value in row.items()}) for row in rows]
+    if not records:
+        return dg.MetadataValue.text("no rows")
+    columns = [dg.TableColumn(name, "string") for name in rows[0]]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def plot(series: Mapping[str, Sequence[float]]) -> dg.MetadataValue:
+    """A small line chart of each series, drawn on its own scale, as an inline picture."""
+    pictures = [f"**{name}**\n\n![{name}](data:image/svg+xml;base64,{_svg(values)})" for name, values in series.items()]
+    return dg.MetadataValue.md("\n\n".join(pictures) or "nothing to plot")
+
+
+def _svg(values: Sequence[float]) -> str:
+    step = max(1, len(values) // _WIDTH)
+    points = values[::step]
+    low, high = min(points, default=0.0), max(points, default=1.0)
+    span = (high - low) or 1.0
+    width = max(1, len(points) - 1)
+    places = [(_WIDTH * index / width, _HEIGHT * (high - value) / span) for index, value in enumerate(points)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    picture = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -4 {_WIDTH} {_HEIGHT + 8}" width="{_WIDTH}" '
+        f'height="{_HEIGHT + 8}"><polyline fill="none" stroke="#4f43dd" stroke-width="1.5" points="{path}"/></svg>'
+    )
+    return base64.b64encode(picture.encode()).decode()

@@ -1,0 +1,1 @@
+"""Dagster: what runs, and when. A schedule stands beside the job it starts."""

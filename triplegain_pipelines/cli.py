@@ -1,0 +1,131 @@
+"""The command `triplegain`. Each command prints for a person, or with --json one object for a program.
+
+Nothing is computed here: a command prepares the home, calls one function and shows what came back.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from triplegain_pipelines.domain.clock import SystemClock
+from triplegain_pipelines.domain.errors import TripleGainError
+from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.settings import settings
+from triplegain_pipelines.store.database import Database
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A crypto trading operation as a Dagster code location: evidence in, risk-checked orders out.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> NoReturn:
+    """Run the command; an error of ours is one clear line and exit code 1."""
+    try:
+        app()
+    except TripleGainError as error:
+        err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        sys.exit(1)
+    sys.exit(0)
+
+
+@contextmanager
+def opened_database() -> Iterator[Database]:
+    """The migrated database of this home."""
+    from triplegain_pipelines.operations.installation import running_home
+
+    with running_home(settings()) as urls:
+        database = Database(urls.triplegain)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Candle files: Parquet, CSV, Kraken OHLCVT, Binance klines.")],
+    symbol: Annotated[str | None, typer.Option(help="Symbol, where the file does not tell: BTC/USDT.")] = None,
+    venue: Annotated[str | None, typer.Option(help="Venue, where the file does not tell: kraken.")] = None,
+    timeframe: Annotated[Timeframe | None, typer.Option(help="Timeframe, where the file does not tell.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import candle files. A broken file is refused whole."""
+    from triplegain_pipelines.operations.archive_import import import_archive
+
+    with opened_database() as database:
+        summaries = [
+            import_archive(
+                database, path, symbol=symbol, venue=venue, timeframe=timeframe, clock=SystemClock()
+            ).document()
+            for path in files
+        ]
+    if as_json:
+        print_json({"files": summaries})
+        return
+    for summary in summaries:
+        print_fields(summary)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Show what is installed, reachable and configured, and how to mend what is not."""
+    from triplegain_pipelines.operations.doctor import State, examine
+
+    findings = examine(settings())
+    if as_json:
+        print_json({"findings": [finding.document() for finding in findings]})
+    else:
+        signs = {State.GOOD: "[green]ok[/]", State.NOTE: "[yellow]note[/]", State.BAD: "[bold red]bad[/]"}
+        grid = Table.grid(padding=(0, 2))
+        for finding in findings:
+            grid.add_row(
+                signs[finding.state], finding.subject, finding.detail + (f"\n→ {finding.mend}" if finding.mend else "")
+            )
+        out.print(grid)
+    if any(finding.state is State.BAD for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def up() -> None:
+    """Start PostgreSQL, MLflow and Dagster in the foreground; Ctrl-C stops them all."""
+    from triplegain_pipelines.operations.installation import process_environment, running_home
+    from triplegain_pipelines.services.parts import service_parts, service_ports
+    from triplegain_pipelines.services.supervisor import Supervisor, only_one, require_free_port
+
+    own = settings()
+    for name, port in service_ports(own).items():
+        require_free_port(name, port)
+    with only_one(own.home), running_home(own) as urls:
+        out.print(f"TripleGain, profile [bold]{own.environment.profile}[/], state in {own.home}", soft_wrap=True)
+        services = Supervisor(service_parts(own, urls), process_environment(own, urls), own.home / "logs")
+        services.run(lambda part: out.print(f"  {part.name:<10} {part.address or 'running'}"))
+    out.print("stopped")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
+
+
+def print_fields(document: Mapping[str, Any]) -> None:
+    """Print a flat object as aligned lines."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in document.items():
+        grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", str(value))
+    out.print(grid)
+    out.print()

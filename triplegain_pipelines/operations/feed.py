@@ -1,0 +1,89 @@
+"""Where new candles come from: the simulated market, a venue's REST history, or nowhere in a replay of an archive."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import polars as pl
+
+from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
+from triplegain_pipelines.market.contracts import validate
+from triplegain_pipelines.market.history import fetch_candles
+from triplegain_pipelines.market.simulator import SimulatedMarket
+from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.store.candles import UpsertCount, upsert_candles
+from triplegain_pipelines.store.database import Database
+
+
+class Feed(Protocol):
+    """A source of 1-minute candles."""
+
+    source: str
+
+    def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame | None:
+        """The candles with start <= opening time < end, or None where nothing is fetched."""
+        ...
+
+
+class SimulatedFeed:
+    """The simulated market."""
+
+    source = "simulator"
+
+    def __init__(self, market: SimulatedMarket) -> None:
+        self._market = market
+
+    def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
+        """Made from the seed, for any time."""
+        return self._market.candles(symbol, start, end)
+
+
+class VenueFeed:
+    """The REST history of an exchange."""
+
+    source = "rest"
+
+    def __init__(self, venue: str) -> None:
+        self._venue = venue
+
+    def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
+        """What the venue still gives: Kraken's newest 720 candles at most."""
+        return fetch_candles(self._venue, symbol, start, end)
+
+
+class StoredFeed:
+    """A replay of an archive: only what was imported counts."""
+
+    source = "archive"
+
+    def candles(self, symbol: str, start: datetime, end: datetime) -> None:
+        """Fetches nothing."""
+
+
+def choose_feed(session: Session) -> Feed:
+    """The feed of a session."""
+    if session.simulated:
+        return SimulatedFeed(simulated_market(session.settings, session.symbols))
+    return StoredFeed() if session.replay else VenueFeed(session.venue)
+
+
+def simulated_market(settings: Settings, symbols: tuple[str, ...]) -> SimulatedMarket:
+    """The simulated market of the profile."""
+    simulator = settings.profile.simulator
+    if simulator is None:
+        msg = "the profile has no section 'simulator'"
+        raise ValueError(msg)
+    return SimulatedMarket(simulator.seed, simulator.starts_on, symbols)
+
+
+def collect(
+    database: Database, session: Session, feed: Feed, symbol: str, start: datetime, end: datetime
+) -> UpsertCount:
+    """Store the closed 1-minute candles of the feed with start <= opening time < end."""
+    grace = session.settings.profile.decisions.grace
+    closed = last_closed_open(session.clock.now(), Timeframe.M1, grace) + timedelta(minutes=1)
+    frame = feed.candles(symbol, start, min(end, closed)) if closed > start else None
+    if frame is None or frame.is_empty():
+        return UpsertCount(0, 0, 0)
+    with database.connection() as connection:
+        return upsert_candles(connection, session.venue, symbol, Timeframe.M1, validate("candles", frame), feed.source)

@@ -1,0 +1,61 @@
+"""Which processes `triplegain up` runs, and with which commands."""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from triplegain_pipelines.services.supervisor import Part
+from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.store.server import DatabaseUrls, with_driver
+
+_DEFINITIONS = "triplegain_pipelines.definitions"
+
+
+def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
+    """MLflow, the code server, and Dagster's webserver and daemon, which share the one code server.
+
+    Writes the workspace file that points the two at it.
+    """
+    programs = Path(sys.executable).parent
+    socket = settings.home / "code.sock"
+    socket.unlink(missing_ok=True)
+    workspace = settings.home / "workspace.yaml"
+    over = ("--workspace", str(workspace))
+    server = {"host": "localhost", "socket": str(socket), "location_name": "triplegain"}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    return [
+        Part(
+            name="mlflow",
+            command=(str(programs / "mlflow"), "server", "--workers", "1", *_listen(settings.environment.mlflow_port)),
+            port=settings.environment.mlflow_port,
+            health_path="/health",
+            secrets={"MLFLOW_BACKEND_STORE_URI": with_driver(urls.mlflow)},
+        ),
+        Part(
+            name="code",
+            command=(str(programs / "dagster"), "api", "grpc", "--module-name", _DEFINITIONS, "--socket", str(socket)),
+            socket=socket,
+        ),
+        Part(
+            name="webserver",
+            command=(str(programs / "dagster-webserver"), *over, *_listen(settings.environment.webserver_port)),
+            port=settings.environment.webserver_port,
+            health_path="/server_info",
+            after=("code",),
+        ),
+        Part(
+            name="daemon",
+            command=(str(programs / "dagster-daemon"), "run", *over),
+            after=("code",),
+        ),
+    ]
+
+
+def service_ports(settings: Settings) -> dict[str, int]:
+    """Name and port of each part that listens."""
+    return {"webserver": settings.environment.webserver_port, "mlflow": settings.environment.mlflow_port}
+
+
+def _listen(port: int) -> tuple[str, ...]:
+    return ("--host", "127.0.0.1", "--port", str(port))
