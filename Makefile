@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo up test lint types unit soak benchmarks clean
+.PHONY: setup demo up test lint types docs clean
 setup: $(INSTALLED)
 
 # The lock file is complete, so nothing is left for a resolver to decide.
@@ -32,6 +32,9 @@ test: lint types
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py
+
+docs: setup
+	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_reasons.py tests/definitions
 
 clean:
 	rm -rf .venv .triplegain .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
