@@ -1,5 +1,7 @@
 """Market data: candles as published, their gaps, and the longer candles rolled up from them."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -8,6 +10,7 @@ from assets.partitions import DAYS, ONE_RUN, utc_range
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
 from triplegain_pipelines.market.contracts import validate
+from triplegain_pipelines.market.digest import frame_digest
 from triplegain_pipelines.market.gaps import find_gaps
 from triplegain_pipelines.market.rollups import roll_up
 from triplegain_pipelines.operations.feed import Feed, collect
@@ -22,7 +25,7 @@ def candles(
     database: dg.ResourceParam[Database],
     session: dg.ResourceParam[Session],
     feed: dg.ResourceParam[Feed],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """1-minute candles of all symbols as the venue published them; an open candle is never among them."""
     start, end = utc_range(context)
     rows, closes, version = [], {}, []
@@ -31,7 +34,7 @@ def candles(
         with database.connection() as connection:
             frame = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
         closes[symbol] = frame["close"].to_list()
-        version.append(frame.hash_rows(1, 2, 3, 4).sum())
+        version.append(frame_digest(frame))
         span = {"first": frame["opened_at"].min(), "last": frame["opened_at"].max()}
         rows.append({"symbol": symbol, "rows": frame.height, "new": counts.new, "revised": counts.revised, **span})
     metadata = {
@@ -54,7 +57,7 @@ def candles(
 )
 def candle_gaps(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """Where 1-minute candles are missing on the grid. A gap is a row; nothing is filled in."""
     start, end = utc_range(context)
     rows = []
@@ -80,22 +83,23 @@ def candle_gaps(
 )
 def rollups(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[None]:
     """Candles of 5m, 15m, 1h, 4h and 1d, each made of the 1-minute candles and never of the venue's own."""
     start, end = utc_range(context)
-    rows, version = [], []
+    rows: list[dict[str, Any]] = []
+    version = []
     for symbol in session.symbols:
         with database.connection() as connection:
             minutes = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
             for timeframe in ROLLUP_TIMEFRAMES:
                 frame = validate("rollups", roll_up(minutes, timeframe))
                 upsert_rollups(connection, session.venue, symbol, timeframe, frame)
-                version.append(frame.hash_rows(1, 2, 3, 4).sum())
+                version.append(frame_digest(frame))
                 thin = frame.filter(pl.col("minutes") < timeframe.minutes).height
                 rows.append(
                     {"symbol": symbol, "timeframe": timeframe, "rows": frame.height, "with missing minutes": thin}
                 )
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": sum(int(row["rows"]) for row in rows), "timeframes": table(rows)},
+        metadata={"dagster/row_count": sum(row["rows"] for row in rows), "timeframes": table(rows)},
         data_version=dg.DataVersion(content_hash([session.venue, version])),
     )

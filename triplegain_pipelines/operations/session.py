@@ -9,8 +9,6 @@ from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.settings import SIMULATED_VENUE, Settings, quote_currency
 
-PAPER_SCHEMA = "paper_trading"
-
 
 @dataclass(frozen=True, slots=True)
 class Session:

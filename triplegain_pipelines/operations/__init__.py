@@ -1,0 +1,1 @@
+"""What a person asks for by a command: importing archives and the like. One function a command, no printing."""
