@@ -17,6 +17,7 @@ from triplegain_pipelines.operations.feed import Feed, collect
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.candles import read_candles, replace_gaps, upsert_rollups
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.headlines import upsert_headlines
 
 
 @dg.asset(group_name="market", partitions_def=DAYS, backfill_policy=ONE_RUN, code_version="1", kinds={"postgres"})
@@ -102,4 +103,20 @@ def rollups(
     return dg.MaterializeResult(
         metadata={"dagster/row_count": sum(row["rows"] for row in rows), "timeframes": table(rows)},
         data_version=dg.DataVersion(content_hash([session.venue, version])),
+    )
+
+
+@dg.asset(group_name="market", partitions_def=DAYS, backfill_policy=ONE_RUN, code_version="1", kinds={"postgres"})
+def headlines(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], feed: dg.ResourceParam[Feed]
+) -> dg.MaterializeResult[None]:
+    """News by the time we first saw it; where there is no source there are none."""
+    start, end = utc_range(context)
+    found = feed.headlines(start, end)
+    with database.connection() as connection:
+        new = upsert_headlines(connection, found)
+    rows = [{"first seen": item.first_seen_at, "source": item.source, "title": item.title} for item in found[-50:]]
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": len(found), "new": new, "newest": table(rows)},
+        data_version=dg.DataVersion(content_hash([item.headline_id for item in found])),
     )

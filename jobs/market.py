@@ -8,7 +8,7 @@ from triplegain_pipelines.settings import settings
 
 market_data = dg.define_asset_job(
     "market_data",
-    selection=["candles", "candle_gaps", "rollups"],
+    selection=["candles", "candle_gaps", "rollups", "headlines"],
     description="Collect the newest candles, record their gaps and roll them up.",
     executor_def=dg.in_process_executor,
 )

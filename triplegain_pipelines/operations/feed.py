@@ -1,18 +1,22 @@
 """Where new candles come from: the simulated market, a venue's REST history, or nowhere in a replay of an archive."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
+import psycopg
 
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.market.contracts import validate
+from triplegain_pipelines.market.headlines import Headline
 from triplegain_pipelines.market.history import fetch_candles
 from triplegain_pipelines.market.simulator import SimulatedMarket
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.settings import SIMULATED_VENUE, Settings
 from triplegain_pipelines.store.candles import UpsertCount, upsert_candles
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.headlines import read_headlines
 
 
 class Feed(Protocol):
@@ -22,6 +26,10 @@ class Feed(Protocol):
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame | None:
         """The candles with start <= opening time < end, or None where nothing is fetched."""
+        ...
+
+    def headlines(self, start: datetime, end: datetime) -> Sequence[Headline]:
+        """The news with start <= first seen < end."""
         ...
 
 
@@ -37,6 +45,10 @@ class SimulatedFeed:
         """Made from the seed, for any time."""
         return self._market.candles(symbol, start, end)
 
+    def headlines(self, start: datetime, end: datetime) -> Sequence[Headline]:
+        """News of the simulated market, each labelled as such."""
+        return self._market.headlines(start, end)
+
 
 class VenueFeed:
     """The REST history of an exchange."""
@@ -50,6 +62,10 @@ class VenueFeed:
         """What the venue still gives: Kraken's newest 720 candles at most."""
         return fetch_candles(self._venue, symbol, start, end)
 
+    def headlines(self, start: datetime, end: datetime) -> Sequence[Headline]:  # noqa: ARG002
+        """None: an exchange publishes no news here."""
+        return ()
+
 
 class StoredFeed:
     """A replay of an archive: only what was imported counts."""
@@ -58,6 +74,10 @@ class StoredFeed:
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> None:
         """Fetches nothing."""
+
+    def headlines(self, start: datetime, end: datetime) -> Sequence[Headline]:  # noqa: ARG002
+        """Fetches nothing."""
+        return ()
 
 
 def choose_feed(session: Session) -> Feed:
@@ -87,3 +107,11 @@ def collect(
         return UpsertCount(0, 0, 0)
     with database.connection() as connection:
         return upsert_candles(connection, session.venue, symbol, Timeframe.M1, validate("candles", frame), feed.source)
+
+
+def known_headlines(
+    connection: psycopg.Connection, session: Session, since: datetime, until: datetime
+) -> list[Headline]:
+    """Stored headlines of the session's world: a simulated market has simulated news, and only it has."""
+    stored = read_headlines(connection, since, until)
+    return [headline for headline in stored if headline.source.startswith(SIMULATED_VENUE) == session.simulated]

@@ -46,6 +46,8 @@ def process_environment(settings: Settings, urls: DatabaseUrls) -> dict[str, str
     return {
         "DAGSTER_HOME": str(settings.home / "dagster"),
         "TRIPLEGAIN_DAGSTER_URL": with_driver(urls.dagster),
+        # A range of days in one run is as many events as days: one statement for all of them.
+        "DAGSTER_EVENT_BATCH_SIZE": "500",
         "TRIPLEGAIN_HOME": str(settings.home),
         "TRIPLEGAIN_PROFILE": settings.environment.profile,
         # Without a network litellm's price-map thread and mlflow's import hook wait for each other for ever.

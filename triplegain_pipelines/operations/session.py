@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.clock import Clock
+from triplegain_pipelines.domain.timeframes import floor_to
 from triplegain_pipelines.settings import SIMULATED_VENUE, Settings, quote_currency
 
 
@@ -53,9 +54,8 @@ def replay_account(settings: Settings, venue: str, symbols: Sequence[str], first
 
 
 def decision_times(start: datetime, end: datetime, settings: Settings) -> list[datetime]:
-    """Every `as_of` of the decision grid with start <= grid point < end, oldest first."""
-    decisions = settings.profile.decisions
-    first = -(-int(start.timestamp()) // (decisions.interval_minutes * 60))
-    last = -(-int(end.timestamp()) // (decisions.interval_minutes * 60))
-    step = decisions.interval_minutes * 60
-    return [datetime.fromtimestamp(index * step, tz=start.tzinfo) + decisions.grace for index in range(first, last)]
+    """Every point of the decision grid with start <= point < end, oldest first; each is seen a grace later."""
+    step = settings.profile.decisions.interval
+    first = floor_to(start, step)
+    first = first if first == start else first + step
+    return [first + number * step for number in range(max(0, -((first - end) // step)))]

@@ -67,8 +67,14 @@ def create_databases(urls: DatabaseUrls) -> None:
         with _connect_anywhere(parts.geturl()) as connection:
             known = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             for name in names:
-                if name not in known:
-                    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+                if name in known:
+                    continue
+                connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+                if name != names[0]:
+                    # Projections: a power cut may cost them their last moments. The trading database never.
+                    connection.execute(
+                        sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
+                    )
     except psycopg.Error as error:
         msg = f"the database server at {place} did not let us in: {str(error).strip()}; check TRIPLEGAIN_DATABASE_URL"
         raise UnavailableError(msg) from error
