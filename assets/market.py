@@ -1,15 +1,13 @@
 """Market data: candles as published, their gaps, and the longer candles rolled up from them."""
 
-from typing import Any
-
 import dagster as dg
 import polars as pl
 
+from assets.checks import contract_result, contract_spec
 from assets.metadata import plot, table
 from assets.partitions import DAYS, ONE_RUN, utc_range
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
-from triplegain_pipelines.market.contracts import validate
 from triplegain_pipelines.market.digest import frame_digest
 from triplegain_pipelines.market.gaps import find_gaps
 from triplegain_pipelines.market.rollups import roll_up
@@ -20,7 +18,14 @@ from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.headlines import upsert_headlines
 
 
-@dg.asset(group_name="market", partitions_def=DAYS, backfill_policy=ONE_RUN, code_version="1", kinds={"postgres"})
+@dg.asset(
+    group_name="market",
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    code_version="1",
+    kinds={"postgres"},
+    check_specs=[contract_spec("candles")],
+)
 def candles(
     context: dg.AssetExecutionContext,
     database: dg.ResourceParam[Database],
@@ -29,22 +34,23 @@ def candles(
 ) -> dg.MaterializeResult[None]:
     """1-minute candles of all symbols as the venue published them; an open candle is never among them."""
     start, end = utc_range(context)
-    rows, closes, version = [], {}, []
+    rows, frames = [], {}
     for symbol in session.symbols:
         counts = collect(database, session, feed, symbol, start, end)
         with database.connection() as connection:
             frame = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
-        closes[symbol] = frame["close"].to_list()
-        version.append(frame_digest(frame))
+        frames[symbol] = frame
         span = {"first": frame["opened_at"].min(), "last": frame["opened_at"].max()}
         rows.append({"symbol": symbol, "rows": frame.height, "new": counts.new, "revised": counts.revised, **span})
-    metadata = {
-        "dagster/row_count": sum(len(values) for values in closes.values()),
-        "simulated market": session.simulated,
-    }
     return dg.MaterializeResult(
-        metadata={**metadata, "symbols": table(rows), "closes": plot(closes)},
-        data_version=dg.DataVersion(content_hash([session.venue, version])),
+        metadata={
+            "dagster/row_count": sum(frame.height for frame in frames.values()),
+            "simulated market": session.simulated,
+            "symbols": table(rows),
+            "closes": plot({symbol: frame["close"].to_list() for symbol, frame in frames.items()}),
+        },
+        check_results=[contract_result("candles", frames)],
+        data_version=dg.DataVersion(content_hash([session.venue, *map(frame_digest, frames.values())])),
     )
 
 
@@ -81,28 +87,26 @@ def candle_gaps(
     backfill_policy=ONE_RUN,
     code_version="1",
     kinds={"postgres", "polars"},
+    check_specs=[contract_spec("rollups")],
 )
 def rollups(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult[None]:
     """Candles of 5m, 15m, 1h, 4h and 1d, each made of the 1-minute candles and never of the venue's own."""
     start, end = utc_range(context)
-    rows: list[dict[str, Any]] = []
-    version = []
+    frames: dict[str, pl.DataFrame] = {}
     for symbol in session.symbols:
         with database.connection() as connection:
             minutes = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
             for timeframe in ROLLUP_TIMEFRAMES:
-                frame = validate("rollups", roll_up(minutes, timeframe))
+                frame = roll_up(minutes, timeframe)
                 upsert_rollups(connection, session.venue, symbol, timeframe, frame)
-                version.append(frame_digest(frame))
-                thin = frame.filter(pl.col("minutes") < timeframe.minutes).height
-                rows.append(
-                    {"symbol": symbol, "timeframe": timeframe, "rows": frame.height, "with missing minutes": thin}
-                )
+                frames[f"{symbol} {timeframe}"] = frame
+    rows = [{"rollup": name, "rows": frame.height, "minutes": frame["minutes"].sum()} for name, frame in frames.items()]
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": sum(row["rows"] for row in rows), "timeframes": table(rows)},
-        data_version=dg.DataVersion(content_hash([session.venue, version])),
+        metadata={"dagster/row_count": sum(frame.height for frame in frames.values()), "rollups": table(rows)},
+        check_results=[contract_result("rollups", frames)],
+        data_version=dg.DataVersion(content_hash([session.venue, *map(frame_digest, frames.values())])),
     )
 
 

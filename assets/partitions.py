@@ -19,3 +19,15 @@ def utc_range(context: dg.AssetExecutionContext) -> tuple[datetime, datetime]:
 def today(context: dg.ScheduleEvaluationContext) -> str:
     """The partition of the UTC day on which a schedule ticks."""
     return context.scheduled_execution_time.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+class Window(dg.Config):
+    """A period in UTC, ISO times with the end left out. Empty means the two weeks before now."""
+
+    starts_at: str = ""
+    ends_at: str = ""
+
+    def period(self, now: datetime) -> tuple[datetime, datetime]:
+        """Beginning and end of the period."""
+        end = datetime.fromisoformat(self.ends_at) if self.ends_at else now
+        return (datetime.fromisoformat(self.starts_at) if self.starts_at else end - timedelta(days=14)), end

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -98,6 +99,40 @@ def doctor(as_json: AsJson = False) -> None:
         out.print(grid)
     if any(finding.state is State.BAD for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def demo() -> None:
+    """Replay the simulated market with the baseline seats and show what came of it. Needs no network and no key."""
+    from triplegain_pipelines.operations.replay_plan import plan_demo
+
+    with opened_database() as database:
+        show_summary(replayed(database, plan_demo(settings())))
+
+
+@app.command()
+def replay(
+    symbols: Annotated[str, typer.Option(help="Symbols with commas between them: BTC/USDT,ETH/USDT.")],
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First UTC day.")],
+    end: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="First UTC day that is left out.")],
+    venue: Annotated[str | None, typer.Option(help="Venue, where several have the symbols.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole graph over stored candles, paper execution included."""
+    from triplegain_pipelines.operations.replay_plan import plan_archive_replay
+    from triplegain_pipelines.store.candles import coverage
+
+    with opened_database() as database:
+        with database.connection() as connection:
+            stored = coverage(connection)
+        start, stop = (day.replace(tzinfo=UTC) for day in (first, end))
+        wanted = [symbol.strip() for symbol in symbols.split(",")]
+        plan = plan_archive_replay(settings(), stored, wanted, start, stop, SystemClock().now(), venue)
+        summary = replayed(database, plan, quiet=as_json)
+    if as_json:
+        print_json(summary)
+    else:
+        show_summary(summary)
 
 
 @app.command()

@@ -61,6 +61,7 @@ class ReasonCode(StrEnum):
     AVERAGING_DOWN = "AVERAGING_DOWN", "Adding to a position is refused: no averaging down."
     MARTINGALE = "MARTINGALE", "The position would risk more than the last one after a loss."
     BELOW_MINIMUM_ORDER = "BELOW_MINIMUM_ORDER", "The quantity is under the venue's minimum after rounding down."
+    QUANTITY_ROUNDED = "QUANTITY_ROUNDED", "The quantity was rounded down to the venue's step."
     DRAWDOWN_HALF_SIZE = "DRAWDOWN_HALF_SIZE", "Drawdown is over the first step of the ladder: half size."
     DRAWDOWN_PAUSED = "DRAWDOWN_PAUSED", "Drawdown is over the second step of the ladder: no new risk."
     DRAWDOWN_LOCKED = (
@@ -85,6 +86,7 @@ class ReasonCode(StrEnum):
     PRICE_STALE = "PRICE_STALE", "The newest price is too old, or comes too late."
     # Orders
     VENUE_ACCEPTED = "VENUE_ACCEPTED", "The venue accepted the order."
+    VENUE_FILLED = "VENUE_FILLED", "The venue filled the order, or a part of it."
     VENUE_REJECTED = "VENUE_REJECTED", "The venue refused the order for certain."
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN", "No answer came after sending: the order may or may not exist."
     NEVER_ARRIVED = "NEVER_ARRIVED", "The venue says for certain that the order never arrived."

@@ -43,6 +43,15 @@ class BreakerState(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
+def fall(before: Decimal, now: Decimal) -> Decimal:
+    """How far an amount fell, as a fraction of `before`: 0 where it rose, or where there was nothing to lose.
+
+    >>> fall(Decimal(200), Decimal(150))
+    Decimal('0.25')
+    """
+    return (before - now) / before if before > 0 and now < before else Decimal(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """A breaker as stored. `trials_left` counts the trial trades of HALF_OPEN."""
@@ -60,6 +69,8 @@ class Proposal:
 
     `quantity` is in base currency, or None to let the risk engine size it from the stop distance;
     prices are in quote currency. `size_factor` in (0, 1] lowers the size: disagreement of the seats.
+    `engine_sized` is set by the risk engine where it chose the quantity, so that its own answer, checked
+    again, is judged as the first time.
     """
 
     proposal_id: UUID
@@ -76,6 +87,7 @@ class Proposal:
     confidence: float
     regime: Regime
     size_factor: Decimal = Decimal(1)
+    engine_sized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +134,12 @@ class PortfolioState:
     @property
     def drawdown(self) -> Decimal:
         """Fall from the peak as a fraction of the peak, 0 or more."""
-        if self.peak_equity <= 0:
-            return Decimal(0)
-        return max(Decimal(0), (self.peak_equity - self.equity) / self.peak_equity)
+        return fall(self.peak_equity, self.equity)
 
     @property
     def daily_loss(self) -> Decimal:
         """Fall since the start of the UTC day as a fraction of the equity then, 0 or more."""
-        if self.day_start_equity <= 0:
-            return Decimal(0)
-        return max(Decimal(0), (self.day_start_equity - self.equity) / self.day_start_equity)
+        return fall(self.day_start_equity, self.equity)
 
     def holding(self, symbol: str) -> Holding | None:
         """The open position in `symbol`, or None."""

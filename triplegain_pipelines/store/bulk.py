@@ -29,9 +29,11 @@ def copy_out(
         return pl.DataFrame(schema=schema)
     buffer.seek(0)
     times = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
-    text = {name: pl.String() if name in times else kind for name, kind in schema.items()}
+    truths = [name for name, kind in schema.items() if kind == pl.Boolean]
+    text = {name: pl.String() if name in times or name in truths else kind for name, kind in schema.items()}
     frame = pl.read_csv(buffer, has_header=False, new_columns=list(schema), schema=text)
-    return frame.with_columns(_utc_time(name) for name in times)
+    # PostgreSQL spells true and false as t and f.
+    return frame.with_columns(*(_utc_time(name) for name in times), *(pl.col(name) == "t" for name in truths))
 
 
 def stage(connection: psycopg.Connection, frame: pl.DataFrame, like: Sequence[str]) -> str:

@@ -157,6 +157,7 @@ CREATE TABLE research.seat_forecasts (
     status        text        NOT NULL CHECK (status IN ('answered', 'abstained')),
     reason_code   text,
     raw_answer    text,
+    error         text,  -- what the provider or the schema said, where it failed
     turns         integer     NOT NULL,
     action        text        CHECK (action IN ('BUY', 'SELL', 'HOLD', 'CLOSE')),
     confidence    float8      CHECK (confidence BETWEEN 0 AND 1),
@@ -290,8 +291,15 @@ CREATE TABLE ops.reports (
 
 -- paper_venue: an exchange of our own, with tables of its own, that the books are reconciled with ----
 
+-- Unique for ever, unlike at real venues. A refused id was looked up before it arrived: because the venue has said
+-- that there is no such order, it takes none under that id afterwards, and the answer stays true.
+CREATE TABLE paper_venue.client_order_ids (
+    client_order_id uuid PRIMARY KEY,
+    refused         boolean NOT NULL
+);
+
 CREATE TABLE paper_venue.orders (
-    client_order_id   uuid PRIMARY KEY,  -- unique for ever, unlike at real venues
+    client_order_id   uuid PRIMARY KEY REFERENCES paper_venue.client_order_ids,
     venue_order_id    text        NOT NULL UNIQUE,
     account           text        NOT NULL,
     symbol            text        NOT NULL,

@@ -119,6 +119,23 @@ END $$;
 CREATE CONSTRAINT TRIGGER balanced AFTER INSERT ON {schema}.ledger
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {schema}.refuse_unbalanced();
 
+-- What the account holds of each currency: the sum of the ledger's holdings, kept up by the trigger below.
+CREATE TABLE {schema}.balances (
+    account  text    NOT NULL REFERENCES {schema}.accounts,
+    currency text    NOT NULL,
+    amount   numeric NOT NULL,
+    PRIMARY KEY (account, currency)
+);
+
+CREATE FUNCTION {schema}.keep_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO {schema}.balances AS kept VALUES (NEW.account, NEW.currency, NEW.amount)
+    ON CONFLICT (account, currency) DO UPDATE SET amount = kept.amount + NEW.amount;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER kept AFTER INSERT ON {schema}.ledger
+    FOR EACH ROW WHEN (NEW.posting = 'holdings') EXECUTE FUNCTION {schema}.keep_balance();
+
 -- One open position for each symbol; a closed one moves to trades.
 CREATE TABLE {schema}.positions (
     account       text        NOT NULL REFERENCES {schema}.accounts,
@@ -155,7 +172,7 @@ CREATE TABLE {schema}.trades (
     exit_leg      text        NOT NULL CHECK (exit_leg IN ('EXIT', 'STOP', 'TAKE_PROFIT')),
     opened_at     timestamptz NOT NULL,
     closed_at     timestamptz NOT NULL,
-    PRIMARY KEY (account, decision_id)
+    PRIMARY KEY (account, decision_id, opened_at)  -- a late part of an entry may open a second trade
 );
 CREATE INDEX trades_closed ON {schema}.trades (account, closed_at);
 
@@ -194,6 +211,8 @@ CREATE TABLE {schema}.trading_events (
     hash          text        NOT NULL,
     PRIMARY KEY (account, sequence)
 );
+
+CREATE INDEX trading_events_decision ON {schema}.trading_events ((payload::json ->> 'decision_id'));
 
 CREATE FUNCTION {schema}.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

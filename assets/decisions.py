@@ -1,0 +1,109 @@
+"""Forecasts of the six seats, what came of them, and the consensus decisions of an account."""
+
+from collections import Counter
+
+import dagster as dg
+
+from assets.market import candles
+from assets.metadata import plot, table
+from assets.partitions import DAYS, ONE_RUN, utc_range
+from assets.signals import regime_signals, sentiment_signals, technical_signals
+from triplegain_pipelines.agents.consensus import CONSENSUS_VERSION
+from triplegain_pipelines.agents.prompt import template_hash
+from triplegain_pipelines.agents.seats import SEATS_VERSION
+from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.domain.decisions import ForecastStatus
+from triplegain_pipelines.execution.account import queue_decisions
+from triplegain_pipelines.execution.desk import Desk
+from triplegain_pipelines.market.digest import frame_digest
+from triplegain_pipelines.operations.deliberation import ask_about, decide_on, settle_outcomes
+from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.operations.watch import open_session_account
+from triplegain_pipelines.store.database import Database
+
+
+@dg.asset(
+    group_name="decisions",
+    deps=["snapshots", technical_signals, regime_signals, sentiment_signals],
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    # A new prompt, schema or way of asking is a new series of forecasts.
+    code_version=f"{SEATS_VERSION}+{template_hash()[:12]}",
+    kinds={"postgres"},
+)
+def seat_forecasts(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult[None]:
+    """One forecast of each of six seats for each snapshot. A failed seat abstains with its reason; it never holds."""
+    forecasts = ask_about(database, session, *utc_range(context))
+    seats: dict[str, Counter[str]] = {}
+    for one in forecasts:
+        answered = one.status is ForecastStatus.ANSWERED
+        seats.setdefault(f"{one.seat} ({one.model})", Counter())[str(one.action if answered else one.reason_code)] += 1
+    rows = [
+        {"seat": seat, **dict.fromkeys(("BUY", "SELL", "HOLD", "CLOSE"), 0), **counts} for seat, counts in seats.items()
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(forecasts),
+            "baseline seats": session.baseline_seats,
+            "abstentions": sum(one.status is ForecastStatus.ABSTAINED for one in forecasts),
+            "cost in USD": float(sum(one.cost_usd for one in forecasts)),
+            "seats": table(rows),
+        },
+        data_version=dg.DataVersion(content_hash([str(one.forecast_id) for one in forecasts])),
+    )
+
+
+@dg.asset(
+    group_name="decisions",
+    deps=[candles, "snapshots"],
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    code_version="1",
+    kinds={"postgres", "polars"},
+)
+def forecast_outcomes(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult[None]:
+    """What came of each forecast, by a rule fixed in advance: in at the next open, out at the horizon."""
+    outcomes = settle_outcomes(database, session, *utc_range(context))
+    ups = outcomes["went_up"].mean() if outcomes.height else None
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": outcomes.height, "share that went up": str(ups)},
+        data_version=dg.DataVersion(frame_digest(outcomes.drop("went_up"))),
+    )
+
+
+@dg.asset(
+    group_name="decisions",
+    deps=["snapshots", regime_signals, seat_forecasts, forecast_outcomes],
+    partitions_def=DAYS,
+    backfill_policy=ONE_RUN,
+    code_version=CONSENSUS_VERSION,
+    kinds={"postgres"},
+)
+def consensus_decisions(
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    session: dg.ResourceParam[Session],
+    desk: dg.ResourceParam[Desk],
+) -> dg.MaterializeResult[None]:
+    """The consensus on each snapshot. Those that are still valid go to the outbox, except in a replay."""
+    made = decide_on(database, session, *utc_range(context))
+    if not session.replay:
+        open_session_account(desk, session)
+        queue_decisions(desk, [one for one in made.decisions if one.valid_until >= session.clock.now()])
+    actions = Counter((one.symbol, one.action, one.reason_code) for one in made.decisions)
+    rows = [{"symbol": s, "action": a, "reason": r, "count": n} for (s, a, r), n in sorted(actions.items())]
+    odds = {symbol: [one.p_up for one in made.decisions if one.symbol == symbol] for symbol in session.symbols}
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(made.decisions),
+            "kept although today's code or data would decide otherwise": made.differing,
+            "actions": table(rows),
+            "p(up)": plot(odds),
+            "newest in words": dg.MetadataValue.md("\n\n".join(one.explanation for one in made.decisions[-4:])),
+        },
+        data_version=dg.DataVersion(content_hash([(str(one.decision_id), one.p_up) for one in made.decisions])),
+    )

@@ -1,0 +1,78 @@
+"""Reports of an account: the validation of its trading, the quality of its data, its seats compared in MLflow."""
+
+import dagster as dg
+
+from assets.metadata import table
+from assets.partitions import Window
+from assets.portfolio import BOOKS
+from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.evaluation.report import report_document
+from triplegain_pipelines.operations.reporting import check_quality, compare_models, validate_account
+from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.store.database import Database
+
+_BOOKS = [book.key for book in BOOKS]
+
+
+@dg.asset(
+    group_name="reports", deps=[*_BOOKS, "consensus_decisions", "forecast_outcomes"], code_version="1", kinds={"html"}
+)
+def validation_report(
+    config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult[None]:
+    """Whether the account's trading holds up: criteria, benchmarks, refusals, seats. A page, a JSON file and a row."""
+    written = validate_account(database, session, *config.period(session.clock.now()))
+    report = written.report
+    rows = [
+        {"criterion": c.title, "value": c.value, "threshold": c.threshold, "status": c.status} for c in report.criteria
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": report.verdict,
+            "summary": dg.MetadataValue.md(report.summary),
+            "criteria": table(rows),
+            "page": dg.MetadataValue.path(written.path_html),
+            "json": dg.MetadataValue.path(written.path_json),
+        },
+        data_version=dg.DataVersion(content_hash(report_document(report))),
+    )
+
+
+@dg.asset(group_name="reports", deps=[validation_report], code_version="1", kinds={"mlflow"})
+def model_comparison(
+    config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult[None]:
+    """The seats, the consensus and the baselines side by side in MLflow: a projection that can be made again."""
+    projected = compare_models(database, session, *config.period(session.clock.now()))
+    address = f"http://127.0.0.1:{session.settings.environment.mlflow_port}/#/experiments/{projected.experiment_id}"
+    return dg.MaterializeResult(
+        metadata={
+            "in MLflow": dg.MetadataValue.url(f"{address}/runs/{projected.run_id}"),
+            "changed": projected.changed,
+            "runs": table([{"run": name, "id": run} for name, run in projected.nested.items()]),
+        }
+    )
+
+
+@dg.asset(
+    group_name="reports",
+    deps=["candles", "rollups", "consensus_decisions"],
+    code_version="1",
+    kinds={"greatexpectations"},
+)
+def data_quality_report(
+    database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult[None]:
+    """The expectations on the stored tables, with Data Docs for people."""
+    quality = check_quality(database, session)
+    rows = [
+        {"suite": s.name, "success": s.success, "expectations": s.expectations, "failed": s.failed}
+        for s in quality.suites
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "success": quality.success,
+            "suites": table(rows),
+            "data docs": dg.MetadataValue.path(quality.docs_path),
+        }
+    )

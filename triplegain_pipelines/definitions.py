@@ -1,0 +1,56 @@
+"""The code location: the one place where assets, jobs, sensors and resources come together."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+# Before anything can import litellm: without a network its price-map thread hangs other imports.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+import dagster as dg
+
+from assets import decisions, indicators, market, portfolio, reports, signals
+from jobs import decisions as decision_jobs
+from jobs import execution as execution_jobs
+from jobs import market as market_jobs
+from jobs import replay_execution as replay_jobs
+from jobs import reports as report_jobs
+from resources.database import DatabaseResource
+from resources.exchange import DeskResource, FeedResource
+from resources.session import SessionResource
+from sensors import breakers, execution
+
+_ASSET_MODULES = (market, indicators, signals, decisions, reports)
+
+
+def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """A fresh code location.
+
+    Args:
+        resources: replace the resources of these names; tests put their own database or clock here.
+    """
+    session = SessionResource()
+    database = DatabaseResource()
+    return dg.Definitions(
+        assets=[*dg.load_assets_from_modules(_ASSET_MODULES), *portfolio.BOOKS],
+        jobs=[
+            market_jobs.market_data,
+            decision_jobs.decision_cycle,
+            execution_jobs.execution,
+            replay_jobs.replay_execution,
+            report_jobs.reports,
+        ],
+        schedules=[market_jobs.market_data_schedule, decision_jobs.decision_schedule, report_jobs.reports_schedule],
+        sensors=[execution.execution_sensor, breakers.breaker_sensor],
+        resources={
+            "database": database,
+            "session": session,
+            "feed": FeedResource(session=session),
+            "desk": DeskResource(session=session, database=database),
+            **(resources or {}),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

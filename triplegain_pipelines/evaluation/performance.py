@@ -1,0 +1,348 @@
+"""Performance metrics, defined once: pure functions of equity marks, closed trades and executed orders.
+
+The year has 365 days, a day is a UTC day, and a metric that has no meaning for its input is None, never
+infinity or NaN. Money comes in as Decimal and leaves as float, because what leaves is a statistic for a report.
+What the market itself did belongs to benchmarks.py, and what is good enough to validation.py.
+
+An equity frame has the columns `at` (UTC, sorted), `equity` and `positions_value` (signed market value), both
+marked to market in the account's currency and net of fees.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from triplegain_pipelines.domain.orders import Leg
+from triplegain_pipelines.domain.timeframes import floor_to
+from triplegain_pipelines.store.performance import ExecutedOrder, TradeRecord
+
+DAYS_PER_YEAR = 365
+POINT_IS_ENOUGH_DAYS = 60  # under this many days a Sharpe ratio is shown with its interval
+_FEWEST_RETURNS = 2  # one return has no deviation
+_YEARLY = math.sqrt(DAYS_PER_YEAR)
+_NORMAL_95 = 1.959963984540054
+_NO_VARIANCE = 1e-12  # a constant series has rounding noise of about 1e-17, and a Sharpe ratio of 1e16
+_DAY = timedelta(days=1)
+_MARKET_LEGS = frozenset({Leg.ENTRY, Leg.EXIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A two-sided 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawdown:
+    """The deepest fall from a peak. `depth` is a fraction of the peak; over 1 means that equity went negative.
+
+    `days` runs from the peak to the recovery, or to the end where there was none. `under_water` is the share of the
+    period spent below a peak.
+    """
+
+    depth: float
+    peak_at: datetime
+    trough_at: datetime
+    recovered_at: datetime | None
+    days: float
+    under_water: float
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioMetrics:
+    """What the equity curve says. Returns, exposure and drawdown are fractions.
+
+    `calmar` is the yearly growth over the deepest drawdown; where `calmar_since_start` is true the period is shorter
+    than a year and the total return stands in for the growth. `days` counts the whole UTC days behind the ratios.
+    """
+
+    days: int
+    starting_equity: float
+    final_equity: float
+    total_return: float
+    sharpe: float | None
+    sharpe_interval: Interval | None
+    sortino: float | None
+    drawdown: Drawdown
+    calmar: float | None
+    calmar_since_start: bool
+    time_in_market: float
+    mean_exposure: float
+    marks: int
+
+
+@dataclass(frozen=True, slots=True)
+class TradeMetrics:
+    """What the closed trades say, each flat to flat and net of fees; money in the account's currency.
+
+    `fee_drag` is fees over gross profit, None where there was no gross profit to eat into. `without_stop` counts the
+    trades that have no R multiple, because nothing was at risk in writing.
+    """
+
+    closed: int
+    wins: int
+    losses: int
+    break_even: int
+    win_rate: float | None
+    win_rate_interval: Interval | None
+    gross_wins: float
+    gross_losses: float
+    profit_factor: float | None
+    average_win: float | None
+    average_loss: float | None
+    expectancy: float | None
+    expectancy_error: float | None
+    mean_r: float | None
+    r_error: float | None
+    without_stop: int
+    net_profit: float
+    fees: float
+    fee_drag: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionMetrics:
+    """What the filled orders say. Basis points are positive where the fill was worse than the price decided on.
+
+    `slippage_bps` is of market orders against the price of the decision, `trigger_slippage_bps` of stops and targets
+    against their trigger; both weighted by value. Latency is of market orders, from the recorded intent to the first
+    recorded fill, in seconds of the database's clock. `turnover` is traded value over mean equity.
+    """
+
+    filled_orders: int
+    traded_value: float
+    turnover: float | None
+    slippage_bps: float | None
+    trigger_slippage_bps: float | None
+    latency_p95_seconds: float | None
+
+
+def daily_returns(equity: pl.DataFrame, start: datetime, end: datetime, starting_equity: float) -> list[float]:
+    """Return of each whole UTC day between `start` and `end`, open positions included.
+
+    Equity at a midnight is the last mark at or before it, `starting_equity` before the first. A day without marks is
+    a return of zero. After a day that ends without positive equity there is nothing left to have a return on, so the
+    series stops there.
+    """
+    first = floor_to(start, _DAY)
+    midnights = pl.datetime_range(
+        first if first == start else first + _DAY, end, _DAY, eager=True, time_unit="us", time_zone="UTC"
+    )
+    grid = pl.DataFrame({"at": midnights}).set_sorted("at")
+    values = grid.join_asof(equity.select("at", "equity").set_sorted("at"), on="at")["equity"].fill_null(
+        starting_equity
+    )
+    returns: list[float] = []
+    previous = None
+    for value in values:
+        if previous is not None:
+            returns.append(value / previous - 1)
+        if value <= 0:
+            break
+        previous = value
+    return returns
+
+
+def sharpe(returns: Sequence[float]) -> float | None:
+    """Mean over standard deviation (ddof 1) of daily returns, times sqrt(365).
+
+    None with fewer than two returns or without variance.
+
+    >>> round(sharpe([0.01, -0.01, 0.03]), 4)
+    9.5525
+    """
+    if len(returns) < _FEWEST_RETURNS:
+        return None
+    deviation = float(np.std(returns, ddof=1))
+    if deviation <= _NO_VARIANCE:
+        return None
+    return float(np.mean(returns)) / deviation * _YEARLY
+
+
+def sharpe_interval(returns: Sequence[float]) -> Interval | None:
+    """95 % interval of the yearly Sharpe ratio: error sqrt((1 + SR^2 / 2) / n) of the daily one (Lo 2002, eq. 9)."""
+    yearly = sharpe(returns)
+    if yearly is None:
+        return None
+    daily = yearly / _YEARLY
+    margin = _NORMAL_95 * ((1 + daily**2 / 2) / len(returns)) ** 0.5 * _YEARLY
+    return Interval(yearly - margin, yearly + margin)
+
+
+def sortino(returns: Sequence[float]) -> float | None:
+    """Mean over the root mean square of min(return, 0) taken over all days, times sqrt(365).
+
+    None with fewer than two returns or without a losing day.
+
+    >>> round(sortino([0.01, -0.01, 0.03]), 4)
+    33.0908
+    """
+    if len(returns) < _FEWEST_RETURNS:
+        return None
+    downside = float(np.sqrt(np.mean(np.square(np.minimum(returns, 0.0)))))
+    if downside <= _NO_VARIANCE:
+        return None
+    return float(np.mean(returns)) / downside * _YEARLY
+
+
+def drawdown_curve(equity: pl.DataFrame, start: datetime, starting_equity: float) -> pl.DataFrame:
+    """Columns `at`, `equity`, `peak` and `drawdown` (a fraction of the peak), seeded with the starting equity."""
+    seed = pl.DataFrame(
+        {"at": [start], "equity": [starting_equity]}, schema={"at": pl.Datetime("us", "UTC"), "equity": pl.Float64}
+    )
+    marks = pl.concat([seed, equity.select("at", "equity")]).with_columns(peak=pl.col("equity").cum_max())
+    return marks.with_columns(drawdown=1 - pl.col("equity") / pl.col("peak"))
+
+
+def maximum_drawdown(equity: pl.DataFrame, start: datetime, end: datetime, starting_equity: float) -> Drawdown:
+    """The deepest drawdown on all marks. Depth depends on how often equity is marked; more marks find deeper falls."""
+    curve = drawdown_curve(equity, start, starting_equity)
+    depths = curve["drawdown"].to_numpy()
+    times: list[datetime] = curve["at"].to_list()
+    trough = int(np.argmax(depths))
+    peak = int(np.flatnonzero(depths[: trough + 1] <= 0)[-1])
+    after = np.flatnonzero(depths[trough:] <= 0)
+    recovered = times[trough + int(after[0])] if len(after) else None
+    wet = sum(
+        ((later - now) for now, later, depth in zip(times, [*times[1:], end], depths, strict=True) if depth > 0),
+        timedelta(0),
+    )
+    return Drawdown(
+        depth=float(depths[trough]),
+        peak_at=times[peak],
+        trough_at=times[trough],
+        recovered_at=recovered,
+        days=((recovered or end) - times[peak]) / _DAY,
+        under_water=wet / (end - start),
+    )
+
+
+def portfolio_metrics(equity: pl.DataFrame, start: datetime, end: datetime, starting_equity: float) -> PortfolioMetrics:
+    """Every metric of the equity curve over `[start, end]`; an account without marks has kept its starting equity.
+
+    Raises:
+        ValueError: the period is empty or the starting equity is not positive.
+    """
+    if end <= start or starting_equity <= 0:
+        msg = f"metrics need start < end and positive starting equity, not {start}, {end} and {starting_equity}"
+        raise ValueError(msg)
+    final = float(equity["equity"][-1]) if equity.height else starting_equity
+    total = final / starting_equity - 1
+    returns = daily_returns(equity, start, end, starting_equity)
+    fall = maximum_drawdown(equity, start, end, starting_equity)
+    years = (end - start) / (_DAY * DAYS_PER_YEAR)
+    growth = total if years < 1 else (final / starting_equity) ** (1 / years) - 1 if final > 0 else None
+    time_in_market, exposure = _exposure(equity, start, end)
+    return PortfolioMetrics(
+        days=len(returns),
+        starting_equity=starting_equity,
+        final_equity=final,
+        total_return=total,
+        sharpe=sharpe(returns),
+        sharpe_interval=sharpe_interval(returns),
+        sortino=sortino(returns),
+        drawdown=fall,
+        calmar=growth / fall.depth if growth is not None and fall.depth > 0 else None,
+        calmar_since_start=years < 1,
+        time_in_market=time_in_market,
+        mean_exposure=exposure,
+        marks=equity.height,
+    )
+
+
+def trade_metrics(trades: Sequence[TradeRecord]) -> TradeMetrics:
+    """Every metric of the closed trades. Without trades the counts are zero and the ratios None."""
+    profits = [float(trade.profit) for trade in trades]
+    wins = [profit for profit in profits if profit > 0]
+    losses = [profit for profit in profits if profit < 0]
+    multiples = [float(trade.r_multiple) for trade in trades if trade.r_multiple is not None]
+    fees = float(sum(trade.fees for trade in trades))
+    gross = sum(profits) + fees
+    return TradeMetrics(
+        closed=len(profits),
+        wins=len(wins),
+        losses=len(losses),
+        break_even=len(profits) - len(wins) - len(losses),
+        win_rate=len(wins) / len(profits) if profits else None,
+        win_rate_interval=wilson_interval(len(wins), len(profits)),
+        gross_wins=sum(wins),
+        gross_losses=-sum(losses),
+        profit_factor=sum(wins) / -sum(losses) if losses else None,
+        average_win=_mean(wins),
+        average_loss=_mean(losses),
+        expectancy=_mean(profits),
+        expectancy_error=_standard_error(profits),
+        mean_r=_mean(multiples),
+        r_error=_standard_error(multiples),
+        without_stop=len(profits) - len(multiples),
+        net_profit=sum(profits),
+        fees=fees,
+        fee_drag=fees / gross if gross > 0 else None,
+    )
+
+
+def execution_metrics(orders: Sequence[ExecutedOrder], mean_equity: float) -> ExecutionMetrics:
+    """Every metric of the filled orders; `mean_equity` is what turnover is measured against."""
+    market = [order for order in orders if order.leg in _MARKET_LEGS]
+    triggered = [order for order in orders if order.leg not in _MARKET_LEGS]
+    waits = [order.latency_seconds for order in market if order.latency_seconds is not None]
+    value = float(sum(order.value for order in orders))
+    return ExecutionMetrics(
+        filled_orders=len(orders),
+        traded_value=value,
+        turnover=value / mean_equity if mean_equity > 0 else None,
+        slippage_bps=_slippage_bps(market),
+        trigger_slippage_bps=_slippage_bps(triggered),
+        latency_p95_seconds=float(np.quantile(waits, 0.95, method="inverted_cdf")) if waits else None,
+    )
+
+
+def wilson_interval(successes: float, trials: float) -> Interval | None:
+    """95 % interval of a share (Wilson 1927); None without trials. Counts may be effective ones, with a fraction.
+
+    >>> interval = wilson_interval(8, 10)
+    >>> round(interval.low, 4), round(interval.high, 4)
+    (0.4902, 0.9433)
+    """
+    if not trials:
+        return None
+    share, z2 = successes / trials, _NORMAL_95**2
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    margin = _NORMAL_95 / (1 + z2 / trials) * (share * (1 - share) / trials + z2 / (4 * trials**2)) ** 0.5
+    return Interval(max(0.0, centre - margin), min(1.0, centre + margin))
+
+
+def _exposure(equity: pl.DataFrame, start: datetime, end: datetime) -> tuple[float, float]:
+    # A mark holds until the next one; nothing is held before the first.
+    if not equity.height:
+        return 0.0, 0.0
+    until = pl.col("at").shift(-1, fill_value=end)
+    spans = equity.filter(pl.col("at") < end).with_columns(
+        span=(until - pl.col("at")).dt.total_microseconds() / ((end - start) / timedelta(microseconds=1)),
+        exposed=pl.when(pl.col("equity") > 0).then(pl.col("positions_value").abs() / pl.col("equity")).otherwise(0.0),
+    )
+    held = spans.filter(pl.col("positions_value") != 0)
+    return float(held["span"].sum()), float((spans["span"] * spans["exposed"]).sum())
+
+
+def _slippage_bps(orders: Sequence[ExecutedOrder]) -> float | None:
+    value = sum(order.value for order in orders)
+    if not value:
+        return None
+    cost = sum(order.side.sign * (order.value - order.quantity * order.wanted_price) for order in orders)
+    wanted = sum(order.quantity * order.wanted_price for order in orders)
+    return float(cost / wanted * 10_000)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _standard_error(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None

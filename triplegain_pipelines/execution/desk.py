@@ -1,0 +1,96 @@
+"""The desk: everything the order path needs to trade for one account, and the transaction in which it writes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+import psycopg
+
+from triplegain_pipelines.domain.clock import Clock
+from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.domain.market import Instrument, PriceSource
+from triplegain_pipelines.execution.broker import Broker
+from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.store import accounts, events, fences
+from triplegain_pipelines.store.accounts import Account
+from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.events import Event, EventKind
+
+PAPER = "paper_trading"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One account's clock, prices and broker, with the limits it trades under.
+
+    `schema` is `paper_trading` unless somebody says otherwise, `fee_rate` the venue's fee as a fraction, and `live`
+    whether real money is traded.
+    """
+
+    database: Database
+    account: str
+    clock: Clock
+    prices: PriceSource
+    broker: Broker
+    limits: RiskLimits
+    fee_rate: Decimal
+    instruments: Mapping[str, Instrument]
+    schema: str = PAPER
+    live: bool = False
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The steps and minimums of `symbol`.
+
+        Raises:
+            InputError: the desk does not trade it.
+        """
+        try:
+            return self.instruments[symbol]
+        except KeyError:
+            msg = f"the account {self.account!r} does not trade {symbol}; its symbols are {', '.join(self.instruments)}"
+            raise InputError(msg) from None
+
+
+@dataclass(slots=True)
+class AccountTransaction:
+    """An open transaction that holds the account's row. Events noted in it are written at its end."""
+
+    connection: psycopg.Connection
+    desk: Desk
+    account: Account
+    token: int
+    at: datetime
+    noted: list[Event] = field(default_factory=list)
+
+    @property
+    def schema(self) -> str:
+        """The schema of the trading tables."""
+        return self.desk.schema
+
+    def note(self, kind: EventKind, **payload: object) -> None:
+        """Add an event to the account's trail."""
+        self.noted.append(Event(kind, self.at, payload))
+
+
+@contextmanager
+def account_transaction(desk: Desk, token: int | None) -> Iterator[AccountTransaction]:
+    """One transaction on the account's books, alone on them and at the desk's present time.
+
+    Args:
+        desk: the account's desk.
+        token: the fence's token, compared before anything is read. None is for what sends no order: marking the
+            account to market, and claiming it.
+
+    Raises:
+        StaleFenceError: a newer holder has the account.
+    """
+    with desk.database.connection() as connection:
+        account = accounts.lock(connection, desk.schema, desk.account)
+        # A statement of its own: one that waited for the lock above would still see the token of before the wait.
+        if token is not None:
+            fences.require(connection, desk.account, token)
+        transaction = AccountTransaction(connection, desk, account, token or 0, desk.clock.now())
+        yield transaction
+        events.append(connection, desk.schema, desk.account, transaction.noted)

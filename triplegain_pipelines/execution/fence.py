@@ -1,0 +1,80 @@
+"""The checks that stand between a decision and new risk, made in the transaction that inserts the order.
+
+All of them fail closed: what is missing, stale or unknown refuses. They bind only what adds risk; closing a position
+stays possible. Limits are the risk engine's subject, the token is `account_transaction`'s.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.domain.reasons import Reason, ReasonCode
+from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerStates
+from triplegain_pipelines.execution.desk import AccountTransaction, Desk
+from triplegain_pipelines.store import breakers
+from triplegain_pipelines.store.orders import Order
+
+_CLOCK_SKEW = timedelta(seconds=1)
+_PRICE_AGE = timedelta(seconds=60)
+
+
+def refusal(
+    transaction: AccountTransaction,
+    *,
+    symbol: str,
+    valid_until: datetime,
+    states: BreakerStates,
+    alive: Iterable[Order],
+) -> Reason | None:
+    """Why no new risk may be taken in `symbol` now, or None. `alive` are the account's other unfinished orders."""
+    at = transaction.at
+    if at > valid_until:
+        return Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": valid_until.isoformat(), "now": at.isoformat()})
+    missing = [name.value for name in BreakerName if name not in states]
+    if missing:
+        return Reason(ReasonCode.BREAKER_MISSING, {"missing": " ".join(missing)})
+    stale = _stale_heartbeat(transaction)
+    if stale:
+        return stale
+    unresolved = [order for order in alive if order.intent.symbol == symbol and order.is_unresolved]
+    if unresolved:
+        order = unresolved[0]
+        return Reason(ReasonCode.UNRESOLVED_ORDER, {"order": str(order.client_order_id), "state": order.state.value})
+    return None
+
+
+def open_breaker(states: BreakerStates) -> Reason | None:
+    """The breakers that are open, as a reason to take no new risk, or None."""
+    tripped = [breaker for breaker in states.values() if breaker.state is BreakerState.OPEN]
+    if not tripped:
+        return None
+    return Reason(ReasonCode.BREAKER_OPEN, {breaker.name.value: breaker.reason for breaker in tripped})
+
+
+def current_prices(
+    desk: Desk, symbols: Iterable[str], at: datetime, valid_until: datetime
+) -> dict[str, Decimal] | Reason:
+    """A price of now for each of `symbols`, or why there is none: unknown, too old, or too late for the decision."""
+    prices: dict[str, Decimal] = {}
+    for symbol in symbols:
+        try:
+            quote = desk.prices.quote(symbol, at)
+        except UnavailableError as error:
+            return Reason(ReasonCode.PRICE_UNAVAILABLE, {"symbol": symbol, "error": str(error)})
+        if not at - _PRICE_AGE <= quote.at <= valid_until:
+            return Reason(ReasonCode.PRICE_STALE, {"symbol": symbol, "price_of": quote.at.isoformat()})
+        prices[symbol] = quote.price
+    return prices
+
+
+def _stale_heartbeat(transaction: AccountTransaction) -> Reason | None:
+    beat = breakers.last_beat(transaction.connection, transaction.desk.account)
+    allowed = timedelta(seconds=transaction.desk.limits.heartbeat_seconds)
+    # A beat from the future is a clock that is wrong, ours or the sensor's: its age means nothing.
+    if beat is not None and -_CLOCK_SKEW <= transaction.at - beat <= allowed:
+        return None
+    return Reason(
+        ReasonCode.HEARTBEAT_STALE,
+        {"last": beat.isoformat() if beat else "never", "now": transaction.at.isoformat()},
+    )

@@ -1,0 +1,85 @@
+"""What the steps of the order path have in common: how a step ended, and how a decision does."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from triplegain_pipelines.domain.decisions import Decision
+from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.domain.orders import Leg, OrderState
+from triplegain_pipelines.domain.reasons import Reason, ReasonCode
+from triplegain_pipelines.execution.desk import AccountTransaction
+from triplegain_pipelines.store import orders, outbox
+from triplegain_pipelines.store.decisions import read_decision
+from triplegain_pipelines.store.events import EventKind
+from triplegain_pipelines.store.orders import Order
+from triplegain_pipelines.store.outbox import OutboxStatus
+
+_ENDS = {
+    OrderState.OPEN: (OutboxStatus.DONE, ReasonCode.VENUE_ACCEPTED),
+    OrderState.PARTIALLY_FILLED: (OutboxStatus.DONE, ReasonCode.VENUE_FILLED),
+    OrderState.FILLED: (OutboxStatus.DONE, ReasonCode.VENUE_FILLED),
+    OrderState.CANCELED: (OutboxStatus.DONE, ReasonCode.POSITION_CLOSED),
+    OrderState.REJECTED: (OutboxStatus.REFUSED, ReasonCode.VENUE_REJECTED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a step ended: whether the next one has something to do, and why."""
+
+    goes_on: bool
+    reason: Reason
+
+
+def main_order(transaction: AccountTransaction, decision_id: UUID) -> Order | None:
+    """The newest attempt at the decision's own order: its entry, or its exit where it closes a position.
+
+    An exit of an entry's decision is a leg of its protection and not its own order.
+    """
+    made = orders.of_decision(transaction.connection, transaction.schema, transaction.account.account, decision_id)
+    for leg in (Leg.ENTRY, Leg.EXIT):
+        attempts = [order for order in made if order.intent.leg is leg]
+        if attempts:
+            return attempts[-1]
+    return None
+
+
+def decision_of(transaction: AccountTransaction, decision_id: UUID) -> Decision:
+    """The decision.
+
+    Raises:
+        InputError: it is not stored.
+    """
+    decision = read_decision(transaction.connection, decision_id)
+    if decision is None:
+        msg = f"there is no decision {decision_id}; store it before queueing it"
+        raise InputError(msg)
+    return decision
+
+
+def finish(transaction: AccountTransaction, decision_id: UUID, status: OutboxStatus, reason: Reason) -> None:
+    """Write how the decision ended."""
+    outbox.finish(transaction.connection, transaction.schema, decision_id, status, reason.code, transaction.at)
+    transaction.note(EventKind.DECISION_FINISHED, decision_id=decision_id, status=status, **reason.document())
+
+
+def refuse(transaction: AccountTransaction, decision_id: UUID, reason: Reason) -> Step:
+    """End the decision without an order."""
+    expired = reason.code is ReasonCode.DECISION_EXPIRED
+    finish(transaction, decision_id, OutboxStatus.EXPIRED if expired else OutboxStatus.REFUSED, reason)
+    return Step(goes_on=False, reason=reason)
+
+
+def finish_by_order(transaction: AccountTransaction, row: outbox.OutboxRow, order: Order | None) -> OutboxStatus:
+    """End the decision as its order did. One that is lost or was never made may be tried again until it expires."""
+    if row.status.is_final:
+        return row.status
+    if order is not None and order.state in _ENDS:
+        status, code = _ENDS[order.state]
+        finish(transaction, row.decision_id, status, Reason(code, {"order": str(order.client_order_id)}))
+        return status
+    if (order is None or order.state is OrderState.LOST) and transaction.at > row.valid_until:
+        reason = Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": row.valid_until.isoformat()})
+        finish(transaction, row.decision_id, OutboxStatus.EXPIRED, reason)
+        return OutboxStatus.EXPIRED
+    return row.status

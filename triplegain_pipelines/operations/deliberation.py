@@ -1,0 +1,114 @@
+"""From stored snapshots and signals to forecasts, outcomes and decisions of a range of time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+import polars as pl
+
+from triplegain_pipelines.agents.answer import FIRST_HORIZON_HOURS, SECOND_HORIZON_HOURS
+from triplegain_pipelines.agents.council import Hearing, deliberate, hear_seats
+from triplegain_pipelines.agents.prompt import render_prompt
+from triplegain_pipelines.agents.regime import REGIME_VERSION
+from triplegain_pipelines.agents.seats import SeatCall, plan_calls
+from triplegain_pipelines.agents.sentiment import SENTIMENT_VERSION
+from triplegain_pipelines.agents.technical import TECHNICAL_VERSION
+from triplegain_pipelines.domain.decisions import Decision
+from triplegain_pipelines.domain.errors import DataError
+from triplegain_pipelines.domain.evidence import Signals, Snapshot
+from triplegain_pipelines.domain.forecasts import SeatForecast
+from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.evaluation.outcomes import LONGEST_WAIT, settle
+from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.store.candles import read_candles
+from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.decisions import read_pooled, save_decisions
+from triplegain_pipelines.store.outcomes import read_outcomes, save_outcomes
+from triplegain_pipelines.store.signals import read_signals
+from triplegain_pipelines.store.snapshots import read_snapshots
+
+_HORIZONS = (FIRST_HORIZON_HOURS, SECOND_HORIZON_HOURS)
+
+
+@dataclass(frozen=True, slots=True)
+class Deliberation:
+    """The decisions of a range, and how many of them differ from what was decided there before.
+
+    A decision is evidence: it stays as it was, also where late data or new code would decide otherwise today.
+    """
+
+    decisions: list[Decision]
+    differing: int
+
+
+def ask_about(database: Database, session: Session, start: datetime, end: datetime) -> list[SeatForecast]:
+    """Six forecasts for each snapshot of [start, end), asked for unless they are stored."""
+    return hear_seats(database, [call for _, _, calls in _questions(database, session, start, end) for call in calls])
+
+
+def settle_outcomes(database: Database, session: Session, start: datetime, end: datetime) -> pl.DataFrame:
+    """What came of the forecasts of [start, end), and of those before whose longest horizon reaches into it."""
+    earliest = start - timedelta(hours=max(_HORIZONS)) - LONGEST_WAIT
+    settled = []
+    for symbol in session.symbols:
+        with database.connection() as connection:
+            times = [one.as_of for one in read_snapshots(connection, session.venue, [symbol], earliest, end)]
+            candles = read_candles(connection, session.venue, symbol, Timeframe.M1, earliest, end)
+            grace = session.settings.profile.decisions.grace
+            found = settle(candles, symbol, times, horizons=_HORIZONS, now=session.clock.now(), grace=grace)
+            save_outcomes(connection, session.venue, found)
+        settled.append(found)
+    return pl.concat(settled)
+
+
+def decide_on(database: Database, session: Session, start: datetime, end: datetime) -> Deliberation:
+    """The consensus on each snapshot of [start, end), from forecasts that are stored."""
+    questions = _questions(database, session, start, end)
+    heard = iter(hear_seats(database, [call for _, _, calls in questions for call in calls]))
+    hearings = [
+        Hearing(snapshot, signals.regime, tuple(islice(heard, len(calls)))) for snapshot, signals, calls in questions
+    ]
+    with database.connection() as connection:
+        decisions = deliberate(
+            account=session.account,
+            hearings=hearings,
+            history=read_pooled(connection, session.account, start),
+            outcomes=read_outcomes(connection, session.venue, session.symbols, end),
+            models=session.settings.models,
+            decisions=session.settings.profile.decisions,
+        )
+        differing = save_decisions(connection, decisions)
+    return Deliberation(decisions, differing)
+
+
+def _questions(
+    database: Database, session: Session, start: datetime, end: datetime
+) -> list[tuple[Snapshot, Signals, list[SeatCall]]]:
+    with database.connection() as connection:
+        snapshots = read_snapshots(connection, session.venue, session.symbols, start, end)
+        signals = read_signals(
+            connection,
+            [snapshot.snapshot_id for snapshot in snapshots],
+            technical=TECHNICAL_VERSION,
+            regime=REGIME_VERSION,
+            sentiment=SENTIMENT_VERSION,
+        )
+    missing = [snapshot for snapshot in snapshots if snapshot.snapshot_id not in signals]
+    if missing:
+        msg = f"{len(missing)} snapshots from {missing[0].as_of:%Y-%m-%d %H:%M} on have no signals of this version; "
+        raise DataError(msg + "materialise technical_signals, regime_signals and sentiment_signals of these days")
+    enabled = session.settings.environment.llm_enabled
+    models = session.settings.models
+    return [
+        (
+            snapshot,
+            signals[snapshot.snapshot_id],
+            plan_calls(
+                snapshot.snapshot_id,
+                render_prompt(snapshot, signals[snapshot.snapshot_id]),
+                models,
+                llm_enabled=enabled,
+            ),
+        )
+        for snapshot in snapshots
+    ]

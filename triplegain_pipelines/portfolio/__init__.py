@@ -1,0 +1,1 @@
+"""Portfolio accounting: proposals, positions, the ledger, valuation. Pure functions; no database, no clock."""

@@ -1,0 +1,120 @@
+"""The outbox: decisions that wait to be acted on, and how each ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from triplegain_pipelines.domain.decisions import Decision
+from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.store.statements import statement
+
+_COLUMNS = ("outbox_id", "decision_id", "status", "valid_until", "token", "reason_code")
+
+
+class OutboxStatus(StrEnum):
+    """PENDING waits, CLAIMED is being worked on, the other three are ends."""
+
+    PENDING = "PENDING"
+    CLAIMED = "CLAIMED"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more is done with the decision."""
+        return self not in {OutboxStatus.PENDING, OutboxStatus.CLAIMED}
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A decision in the outbox. `token` is that of the process which claimed it last."""
+
+    outbox_id: int
+    decision_id: UUID
+    status: OutboxStatus
+    valid_until: datetime
+    token: int | None
+    reason: ReasonCode | None
+
+
+def queue(connection: psycopg.Connection, schema: str, decisions: Sequence[Decision], at: datetime) -> None:
+    """Put `decisions` into the outbox in their order; those that are there already stay as they are."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement(
+                """INSERT INTO {schema}.outbox (account, decision_id, queued_at, valid_until, status, changed_at)
+                   VALUES (%s, %s, %s, %s, 'PENDING', %s) ON CONFLICT (decision_id) DO NOTHING""",
+                schema,
+            ),
+            [(made.account, made.decision_id, at, made.valid_until, at) for made in decisions],
+        )
+
+
+def read(connection: psycopg.Connection, schema: str, account: str, decision_id: UUID) -> OutboxRow | None:
+    """The decision's row, or None where it was never queued for the account."""
+    row = connection.execute(
+        statement("SELECT {columns} FROM {schema}.outbox WHERE decision_id = %s AND account = %s", schema, _COLUMNS),
+        [decision_id, account],
+    ).fetchone()
+    return _row(row) if row else None
+
+
+def waiting(
+    connection: psycopg.Connection, schema: str, account: str, after: int = 0, limit: int = 100
+) -> list[OutboxRow]:
+    """The account's unfinished decisions with an id above `after`, oldest first."""
+    rows = connection.execute(
+        statement(
+            """SELECT {columns} FROM {schema}.outbox
+               WHERE account = %s AND outbox_id > %s AND status IN ('PENDING', 'CLAIMED')
+               ORDER BY outbox_id LIMIT %s""",
+            schema,
+            _COLUMNS,
+        ),
+        [account, after, limit],
+    ).fetchall()
+    return [_row(row) for row in rows]
+
+
+def claim(connection: psycopg.Connection, schema: str, decision_id: UUID, token: int, at: datetime) -> None:
+    """Note that the holder of `token` works on the decision."""
+    connection.execute(
+        statement(
+            """UPDATE {schema}.outbox SET status = 'CLAIMED', token = %s, changed_at = %s
+               WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED')""",
+            schema,
+        ),
+        [token, at, decision_id],
+    )
+
+
+def finish(
+    connection: psycopg.Connection,
+    schema: str,
+    decision_id: UUID,
+    status: OutboxStatus,
+    reason: ReasonCode,
+    at: datetime,
+) -> None:
+    """Note how the decision ended. An end is never changed."""
+    connection.execute(
+        statement(
+            """UPDATE {schema}.outbox SET status = %s, reason_code = %s, changed_at = %s
+               WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED')""",
+            schema,
+        ),
+        [status, reason, at, decision_id],
+    )
+
+
+def _row(row: tuple[Any, ...]) -> OutboxRow:
+    outbox_id, decision_id, status, valid_until, token, reason = row
+    return OutboxRow(
+        outbox_id, decision_id, OutboxStatus(status), valid_until, token, ReasonCode(reason) if reason else None
+    )
