@@ -33,7 +33,7 @@ from triplegain_pipelines.store.database import Database
 )
 def seat_forecasts(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """One forecast of each of six seats for each snapshot. A failed seat abstains with its reason; it never holds."""
     forecasts = ask_about(database, session, *utc_range(context))
     seats: dict[str, Counter[str]] = {}
@@ -65,7 +65,7 @@ def seat_forecasts(
 )
 def forecast_outcomes(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """What came of each forecast, by a rule fixed in advance: in at the next open, out at the horizon."""
     outcomes = settle_outcomes(database, session, *utc_range(context))
     ups = outcomes["went_up"].mean() if outcomes.height else None
@@ -88,7 +88,7 @@ def consensus_decisions(
     database: dg.ResourceParam[Database],
     session: dg.ResourceParam[Session],
     desk: dg.ResourceParam[Desk],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """The consensus on each snapshot. Those that are still valid go to the outbox, except in a replay."""
     made = decide_on(database, session, *utc_range(context))
     if not session.replay:

@@ -42,7 +42,7 @@ from triplegain_pipelines.store.snapshots import save_snapshots
 )
 def evidence(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[dg.MaterializeResult]:
     """Both come of one walk over the decision times."""
     start, end = utc_range(context)
     readings: list[IndicatorReading] = []

@@ -31,7 +31,7 @@ def candles(
     database: dg.ResourceParam[Database],
     session: dg.ResourceParam[Session],
     feed: dg.ResourceParam[Feed],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """1-minute candles of all symbols as the venue published them; an open candle is never among them."""
     start, end = utc_range(context)
     rows, frames = [], {}
@@ -64,7 +64,7 @@ def candles(
 )
 def candle_gaps(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Where 1-minute candles are missing on the grid. A gap is a row; nothing is filled in."""
     start, end = utc_range(context)
     rows = []
@@ -91,7 +91,7 @@ def candle_gaps(
 )
 def rollups(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Candles of 5m, 15m, 1h, 4h and 1d, each made of the 1-minute candles and never of the venue's own."""
     start, end = utc_range(context)
     frames: dict[str, pl.DataFrame] = {}
@@ -113,7 +113,7 @@ def rollups(
 @dg.asset(group_name="market", partitions_def=DAYS, backfill_policy=ONE_RUN, code_version="1", kinds={"postgres"})
 def headlines(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], feed: dg.ResourceParam[Feed]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """News by the time we first saw it; where there is no source there are none."""
     start, end = utc_range(context)
     found = feed.headlines(start, end)

@@ -19,16 +19,16 @@ _BOOKS = [book.key for book in BOOKS]
 )
 def validation_report(
     config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Whether the account's trading holds up: criteria, benchmarks, refusals, seats. A page, a JSON file and a row."""
     written = validate_account(database, session, *config.period(session.clock.now()))
     report = written.report
     rows = [
-        {"criterion": c.title, "value": c.value, "threshold": c.threshold, "status": c.status} for c in report.criteria
+        {"criterion": c.title, "value": c.value, "threshold": c.threshold, "outcome": c.outcome} for c in report.criteria
     ]
     return dg.MaterializeResult(
         metadata={
-            "verdict": report.verdict,
+            "verdict": report.verdict.value,
             "summary": dg.MetadataValue.md(report.summary),
             "criteria": table(rows),
             "page": dg.MetadataValue.path(written.path_html),
@@ -41,7 +41,7 @@ def validation_report(
 @dg.asset(group_name="reports", deps=[validation_report], code_version="1", kinds={"mlflow"})
 def model_comparison(
     config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """The seats, the consensus and the baselines side by side in MLflow: a projection that can be made again."""
     projected = compare_models(database, session, *config.period(session.clock.now()))
     address = f"http://127.0.0.1:{session.settings.environment.mlflow_port}/#/experiments/{projected.experiment_id}"
@@ -61,10 +61,10 @@ def model_comparison(
     kinds={"greatexpectations"},
 )
 def data_quality_report(
-    database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-) -> dg.MaterializeResult[None]:
+    config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+) -> dg.MaterializeResult:
     """The expectations on the stored tables, with Data Docs for people."""
-    quality = check_quality(database, session)
+    quality = check_quality(database, session, *config.period(session.clock.now()))
     rows = [
         {"suite": s.name, "success": s.success, "expectations": s.expectations, "failed": s.failed}
         for s in quality.suites

@@ -34,7 +34,7 @@ def _signals(name: str, version: str, assess: Callable[[Snapshot], Any], save: _
     )
     def signals(
         context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:
         with database.connection() as connection:
             snapshots = read_snapshots(connection, session.venue, session.symbols, *utc_range(context))
             found = {snapshot.snapshot_id: assess(snapshot) for snapshot in snapshots}

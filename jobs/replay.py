@@ -18,6 +18,7 @@ from triplegain_pipelines.operations.replay_plan import ReplayPlan
 
 Tell = Callable[[str, float], None]
 
+_REPORTS = ("validation_report", "model_comparison", "data_quality_report")
 _QUIET: Mapping[str, Any] = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -37,7 +38,7 @@ def run_replay(defs: dg.Definitions, instance: dg.DagsterInstance, plan: ReplayP
     _run(defs, instance, plan, tell, "market_data", first=plan.history_from)
     _run(defs, instance, plan, tell, "decision_cycle", first=plan.first)
     _run(defs, instance, plan, tell, "replay_execution", ops={"walk_history": window})
-    _run(defs, instance, plan, tell, "reports", ops=dict.fromkeys(("validation_report", "model_comparison"), window))
+    _run(defs, instance, plan, tell, "reports", ops=dict.fromkeys(_REPORTS, window))
 
 
 def _run(

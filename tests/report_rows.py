@@ -44,12 +44,15 @@ class Period:
 
     @property
     def end(self) -> datetime:
+        """End of the last day."""
         return START + timedelta(days=self.days)
 
     def add(self, schema: str, table: str, **row: Any) -> None:
+        """Remember a row."""
         self.rows.setdefault((schema, table), []).append(row)
 
     def add_trading(self, table: str, **row: Any) -> None:
+        """Remember a row of the account's."""
         self.add(self.schema, table, account=ACCOUNT, **row)
 
 
@@ -225,8 +228,7 @@ def _decide(
             went_up=change > 0,
         )
     forecasts = [
-        _forecast(period, snapshot, seat, vendor, model, generator, change)
-        for seat, (vendor, model) in SEATS.items()
+        _forecast(period, snapshot, seat, vendor, model, generator, change) for seat, (vendor, model) in SEATS.items()
     ]
     p_up = float(np.clip(0.5 + 4 * change + generator.normal(0, 0.05), 0.02, 0.98))
     trades = abs(p_up - 0.5) > 0.02
@@ -305,9 +307,7 @@ def _forecast(
     return forecast
 
 
-def _open(
-    period: Period, decision: UUID, symbol: str, price: Decimal, at: datetime, hour: int
-) -> dict[str, Any]:
+def _open(period: Period, decision: UUID, symbol: str, price: Decimal, at: datetime, hour: int) -> dict[str, Any]:
     filled = round(price * Decimal("1.0005"), 8)
     quantity = round(Decimal(500) / price, 8)
     proposal = deterministic_id("proposal", decision)

@@ -7,13 +7,16 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.tree import Tree
 
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
@@ -136,6 +139,73 @@ def replay(
 
 
 @app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show every account: equity, positions, breakers, orders of unknown outcome."""
+    from triplegain_pipelines.execution.desk import PAPER
+    from triplegain_pipelines.store.overview import read_overviews
+
+    with opened_database() as database, database.connection() as connection:
+        accounts = [overview.document() for overview in read_overviews(connection, PAPER)]
+    if as_json:
+        print_json({"accounts": accounts})
+        return
+    if not accounts:
+        out.print("no account yet; run 'make demo', 'make up' or 'triplegain replay'")
+    for account in accounts:
+        print_fields(account)
+
+
+@app.command()
+def report(
+    hours: Annotated[int, typer.Option(min=1, help="How many hours, counted back from the account's newest mark.")],
+    account: Annotated[str | None, typer.Option(help="Account; the one marked last if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the validation report of the last hours of an account."""
+    from triplegain_pipelines.evaluation.report import report_document
+    from triplegain_pipelines.operations.reporting import report_hours
+
+    with opened_database() as database:
+        written = report_hours(database, settings(), account, timedelta(hours=hours))
+    if as_json:
+        print_json(report_document(written.report) | {"report": str(written.path_html)})
+        return
+    out.print(written.report.summary)
+    out.print(f"verdict [bold]{written.report.verdict}[/], {written.path_html}", soft_wrap=True)
+
+
+@app.command()
+def trace(order: Annotated[UUID, typer.Argument(help="Client order id.")], as_json: AsJson = False) -> None:
+    """Show what led to an order: verdict, decision, forecasts with prompts and answers, snapshot, data and code."""
+    from triplegain_pipelines.operations import audit
+
+    with opened_database() as database:
+        document = audit.trace(database, order).document()
+    if as_json:
+        print_json(document)
+    else:
+        print_tree(f"order {order}", document)
+
+
+@app.command()
+def verify(order: Annotated[UUID, typer.Argument(help="Client order id.")], as_json: AsJson = False) -> None:
+    """Compute the decision behind an order again from what was stored, and compare."""
+    from triplegain_pipelines.operations import audit
+
+    with opened_database() as database:
+        result = audit.verify(database, order)
+    if as_json:
+        print_json(result.document())
+    else:
+        for step in result.steps:
+            out.print(
+                f"{'[green]identical[/]' if step.identical else '[bold red]differs[/]  '}  {step.name}  {step.detail}"
+            )
+    if not result.identical:
+        raise typer.Exit(1)
+
+
+@app.command()
 def up() -> None:
     """Start PostgreSQL, MLflow and Dagster in the foreground; Ctrl-C stops them all."""
     from triplegain_pipelines.operations.installation import process_environment, running_home
@@ -164,3 +234,18 @@ def print_fields(document: Mapping[str, Any]) -> None:
         grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", str(value))
     out.print(grid)
     out.print()
+
+
+def print_tree(title: str, document: object, tree: Tree | None = None) -> None:
+    """Print a nested object as a tree; long texts keep their line breaks."""
+    branch = tree.add(f"[bold]{title}[/]") if tree else Tree(f"[bold]{title}[/]")
+    items = (
+        document.items() if isinstance(document, Mapping) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for name, value in items:
+        if isinstance(value, Mapping | list) and value:
+            print_tree(str(name), value, branch)
+        else:
+            branch.add(f"[dim]{name}[/] {escape(str(value))}")
+    if tree is None:
+        out.print(branch)

@@ -8,7 +8,7 @@ import pytest
 from risk_cases import BREAKERS, INSTRUMENT, LIMITS, D, codes, holding, judged, limits, portfolio, proposal
 
 from triplegain_pipelines.domain.decisions import Direction, Regime
-from triplegain_pipelines.domain.risk import BreakerName, BreakerState, ProposalKind, VerdictStatus
+from triplegain_pipelines.domain.risk import BreakerName, BreakerState, Holding, ProposalKind, VerdictStatus
 from triplegain_pipelines.risk.breakers import opened_by_hand
 
 pytestmark = pytest.mark.unit
@@ -173,33 +173,20 @@ def test_a_quantity_over_a_limit_is_lowered_to_it(
     assert tuple(reason.context[name] for name in ("from", "to", "limit")) == numbers
 
 
-def test_cash_pays_for_notional_and_fee() -> None:
-    """R2: an order for all the cash, fee forgotten, leaves the account in debt.
-
-    With 1,001 in cash and 9,000 in three other assets the total exposure must not bind, so it is 60 % of 10,001
-    at a price that the free cash of 1,001 meets first: 1,001 / (100 x 1.001) = 10.
-    """
-    account = portfolio(cash=D(1001), holdings=(holding(quantity="10"),), peak_equity=D(2001), day_start_equity=D(2001))
-    rest = {"limits": limits(total_exposure="0.6"), "fee_rate": D("1.0")}
-    verdict = judged(proposal(stop_loss=D("99.9")), account, **rest)
-    # room for 2.006 pieces by total exposure, but each costs 200 with a fee of 100 %: 5.005 by cash
-    assert verdict.proposal.quantity == D("2.006")
-    rest["fee_rate"] = D("9.0")
-    poor = judged(proposal(stop_loss=D("99.9")), account, **rest)
-    assert poor.proposal.quantity == D("1.001")
-    assert "FREE_CASH_REDUCED" in codes(poor)
-
-
-def test_the_proceeds_of_a_short_are_not_free() -> None:
-    """R2: cash that buys back an open short must not buy something else."""
-    account = portfolio(
-        cash=D(3000), holdings=(holding(quantity="-10"), holding("SOL/USDT", "-10")), peak_equity=D(1000)
-    )
-    verdict = judged(proposal(stop_loss=D("99.9")), replace(account, day_start_equity=D(1000)))
-    assert "NO_EXPOSURE_LEFT" in codes(verdict)
-    lean = replace(account, holdings=(holding(quantity="-1"),), cash=D(1100), peak_equity=D(1000))
-    wide = judged(proposal(stop_loss=D("99.9")), lean, fee_rate=D("9.0"))
-    assert wide.proposal.quantity == D(1)  # (1,100 - 100) / (100 x 10)
+@pytest.mark.parametrize(
+    ("held", "cash", "leverage", "quantity"),
+    [
+        ((), 1000, 1, "1"),  # 1,000 / (100 + 900)
+        ((), 1000, 5, "1.0869"),  # 1,000 / (100 / 5 + 900), rounded down
+        ((holding(quantity="-1"),), 1100, 1, "1"),  # 100 of the cash buy the short back
+    ],
+)
+def test_free_cash_pays_for_margin_and_fee(held: tuple[Holding, ...], cash: int, leverage: int, quantity: str) -> None:
+    """R2: an order for all the cash, fee forgotten, leaves the account in debt. The fee is 900 % so that cash binds."""
+    account = portfolio(cash=D(cash), holdings=held, peak_equity=D(1000), day_start_equity=D(1000))
+    verdict = judged(proposal(stop_loss=D("99.9"), leverage=D(leverage)), account, fee_rate=D(9))
+    assert verdict.proposal.quantity == D(quantity)
+    assert "FREE_CASH_REDUCED" in codes(verdict)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +241,7 @@ def test_a_short_is_sized_like_a_long() -> None:
 
 def test_what_is_left_below_the_minimum_is_refused_with_both_reasons() -> None:
     """R1, R7: an order cut below the venue's minimum would be refused by the venue, or leave dust."""
-    account = portfolio(cash=D(5100), holdings=(holding(quantity="49.99"),), peak_equity=D(10099))
+    account = portfolio(cash=D(5100), holdings=(holding(quantity="49.99"),))
     verdict = judged(
         proposal(), replace(account, day_start_equity=D(10099)), instrument=replace(INSTRUMENT, minimum_quantity=D(1))
     )

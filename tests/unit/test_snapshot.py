@@ -67,17 +67,18 @@ def test_before_the_first_candle_nothing_is_seen(candles: dict[Timeframe, pl.Dat
 
 
 def test_a_bar_that_has_not_closed_is_refused(candles: dict[Timeframe, pl.DataFrame]) -> None:
-    """M4: a window that was cut by hand, one bar too late, must not become a snapshot."""
+    """M4: a window that was cut by hand or kept from another moment must not become a snapshot."""
     newest = last_closed_open(AS_OF, Timeframe.H1, GRACE)
     later = candles[Timeframe.H1].filter(pl.col("opened_at") <= newest + timedelta(hours=1)).tail(WINDOW)
-    for reach in (newest, newest + timedelta(hours=1)):
+    whole = candles[Timeframe.H1].filter(pl.col("opened_at") < newest)
+    for reach, bars in ((newest, later), (newest + timedelta(hours=1), later), (newest - timedelta(hours=1), whole)):
         with pytest.raises(DataError, match=r"1h window of BTC/USDT"):
             build_snapshot(
                 venue="binance",
                 symbol="BTC/USDT",
                 as_of=AS_OF,
                 grace=GRACE,
-                windows={Timeframe.H1: read_window(Timeframe.H1, reach, later)},
+                windows={Timeframe.H1: read_window(Timeframe.H1, reach, bars)},
                 headlines=[],
             )
 

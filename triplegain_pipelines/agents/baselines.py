@@ -30,8 +30,8 @@ CLEAR_EDGE = 0.05
 FADING = 0.5
 """How much of a 4-hour edge is left after 24 hours, for the rules that look at short moves only."""
 
-STEEPNESS = 2.5
-"""A trend's score is full at a distance or move of 1 / 1.5 of its unit."""
+STEEPNESS = 2.0
+"""A trend's score is full at a distance or move of half its unit."""
 
 STOP_ATRS = 2.0
 TARGET_ATRS = 4.0

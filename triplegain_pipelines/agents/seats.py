@@ -33,6 +33,7 @@ _Library = Any  # litellm's own types stay inside this module
 _TURNS = 2  # the question, and one request to repair an answer that breaks the schema
 _CALLS_AT_ONCE = 96
 _ERROR_LENGTH = 300
+_COST_DIGITS = 12  # a millionth of a millionth of a dollar, under the price of any token
 
 # Its API refuses a schema although litellm's price map says otherwise; the schema is in the prompt too.
 _WITHOUT_SCHEMA = ("deepseek/",)
@@ -187,7 +188,7 @@ def _book(call: SeatCall, attempt: _Attempt, response: _Library) -> str:
         if cost is None:
             msg = f"litellm could not price the answer of {call.model}"
             raise _UnknownPriceError(msg)
-        attempt.cost_usd += Decimal(repr(float(cost)))
+        attempt.cost_usd += Decimal(repr(round(float(cost), _COST_DIGITS)))
     return raw
 
 
@@ -205,7 +206,19 @@ def _format_for(model: str) -> Mapping[str, object]:
 
 
 def _repair(error: ValidationError) -> str:
-    return f"That was not a valid answer. Reply with the JSON object only. {str(error)[:_ERROR_LENGTH]}"
+    return f"That was not a valid answer. Reply with the JSON object only. {_words(error)}"
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, and what lay at the root of it, without the tracebacks that litellm puts into messages."""
+    if isinstance(error, ValidationError):
+        broken = (f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in error.errors())
+        return _storable("; ".join(broken))[:_ERROR_LENGTH]
+    root: BaseException = error
+    while deeper := root.__cause__ or root.__context__:
+        root = deeper
+    links = dict.fromkeys(f"{type(one).__name__}: {str(one).partition(chr(10))[0]}" for one in (error, root))
+    return _storable("; ".join(links))[:_ERROR_LENGTH]
 
 
 def _answered(call: SeatCall, attempt: _Attempt, answer: SeatAnswer) -> SeatForecast:
@@ -218,11 +231,9 @@ def _answered(call: SeatCall, attempt: _Attempt, answer: SeatAnswer) -> SeatFore
     )
 
 
-def _abstention(
-    call: SeatCall, attempt: _Attempt, reason: ReasonCode, error: BaseException | None = None
-) -> SeatForecast:
+def _abstention(call: SeatCall, attempt: _Attempt, reason: ReasonCode, error: Exception | None = None) -> SeatForecast:
     if error is not None:
-        attempt.error = _storable(f"{type(error).__name__}: {error}")[:_ERROR_LENGTH]
+        attempt.error = _words(error)
     nothing = dict.fromkeys(SeatAnswer.model_fields)
     return _forecast(call, attempt, status=ForecastStatus.ABSTAINED, reason_code=reason, **nothing)
 

@@ -171,7 +171,7 @@ class _Walk:
             self._mark()
 
     def _walk_until(self, at: datetime) -> None:
-        """Mark each minute before `at` while there is a position, then show the venue the candle that closes at `at`."""
+        """Mark each minute before `at` while there is a position; at `at`, show the venue what closed and mark."""
         if self._books.positions:
             while self._at + MINUTE < at:
                 self._at += MINUTE

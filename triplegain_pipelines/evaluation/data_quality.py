@@ -1,7 +1,8 @@
 """The data-quality report: great-expectations suites over stored tables, and Data Docs for people.
 
-The only module that imports great_expectations. Frames are checked at the edges of assets by pandera (market/contracts);
-this looks at what the tables hold in the end. Data Docs are a projection: they are built anew each time.
+The only module that imports great_expectations. Frames are checked at the edges of assets by pandera
+(market/contracts); this looks at what the tables hold in the end. Data Docs are a projection: they are built anew
+each time.
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 from triplegain_pipelines.domain.decisions import Action, Regime
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
+from triplegain_pipelines.settings import SIMULATED_VENUE
 from triplegain_pipelines.store import quality
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.server import with_driver
@@ -25,7 +27,10 @@ _Expectations: TypeAlias = list[Any]  # great_expectations.expectations.Expectat
 
 @dataclass(frozen=True, slots=True)
 class SuiteResult:
-    """A suite over one table: how many expectations, and those that failed, in words."""
+    """A suite over one table: how many expectations, and those that failed, in words.
+
+    The name says so where the market is a simulated one.
+    """
 
     name: str
     success: bool
@@ -81,11 +86,12 @@ def write_quality_report(
     ]
     validations = []
     for table, query, expectations in tables:
-        asset = source.add_query_asset(name=table, query=query)
+        name = f"{table}, simulated market" if venue == SIMULATED_VENUE else table
+        asset = source.add_query_asset(name=name, query=query)
         batch = asset.add_batch_definition(f"{start:%Y-%m-%d} to {end:%Y-%m-%d}")
-        suite = context.suites.add(gx.ExpectationSuite(name=table, expectations=expectations))
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
         validations.append(
-            context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=suite))
+            context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
         )
     checkpoint = context.checkpoints.add(gx.Checkpoint(name="tables", validation_definitions=validations))
     outcome = checkpoint.run()
@@ -201,8 +207,8 @@ def _words(item: Any) -> str:  # noqa: ANN401
     words = configuration.description or configuration.type.replace("_", " ")
     error = next((info["exception_message"] for info in _exceptions(item) if info.get("exception_message")), None)
     count = item.result.get("unexpected_count") or item.result.get("observed_value")
-    found = error or (f"{count} rows" if count is not None else "")
-    return " ".join(part for part in (words, f"({column})" if column else "", f": {found}" if found else "") if part)
+    found = error or ("no value" if count is None else f"{count} rows")
+    return f"{words} ({column}): {found}" if column else f"{words}: {found}"
 
 
 def _exceptions(item: Any) -> Sequence[dict[str, Any]]:  # noqa: ANN401

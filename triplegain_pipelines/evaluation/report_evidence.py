@@ -6,7 +6,7 @@ from typing import Any
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.evaluation.comparison import MINIMUM_FORECASTS, RankedScore
 from triplegain_pipelines.evaluation.validation_inputs import ValidationInputs
-from triplegain_pipelines.evaluation.wording import NOTHING, meaning, milliseconds, moment, number, percent, spaced
+from triplegain_pipelines.evaluation.wording import NOTHING, between, meaning, milliseconds, moment, number, percent
 from triplegain_pipelines.store.evidence import CandleGap, SeatCalls
 
 SHOWN_GAPS = 50
@@ -76,13 +76,12 @@ def forecaster_line(item: RankedScore) -> dict[str, Any]:
         "name": score.name,
         "kind": score.kind,
         "cells": [
-            f"{score.settled:,}",
-            f"{score.effective:,.0f}",
-            percent(score.accuracy) + spaced(score.accuracy_interval, ".0%"),
-            number(score.brier, places=4) + spaced(score.brier_interval, ".3f"),
-            number(score.log_loss, places=4),
-            number(score.calibration_error, places=3),
-            "not enough data" if item.rank is None else f"{item.rank}",
+            (f"{score.settled:,}", f"worth {score.effective:,.0f}"),
+            (percent(score.accuracy), between(score.accuracy_interval, ".0%")),
+            (number(score.brier, places=4), between(score.brier_interval, ".3f")),
+            (number(score.log_loss, places=4), ""),
+            (number(score.calibration_error, places=3), ""),
+            (NOTHING if item.rank is None else f"{item.rank}", "" if item.rank else "not enough data"),
         ],
     }
 

@@ -81,9 +81,9 @@ def bracket(interval: Interval, form: str) -> str:
     return f"{interval.low:{form}} to {interval.high:{form}}"
 
 
-def spaced(interval: Interval | None, form: str) -> str:
-    """An interval in brackets after a number, or nothing."""
-    return "" if interval is None else f" ({bracket(interval, form)})"
+def between(interval: Interval | None, form: str) -> str:
+    """An interval, or nothing."""
+    return "" if interval is None else bracket(interval, form)
 
 
 def plus_minus(error: float | None, unit: str) -> str:

@@ -30,7 +30,7 @@ def refusal(
     """Why no new risk may be taken in `symbol` now, or None. `alive` are the account's other unfinished orders."""
     at = transaction.at
     if at > valid_until:
-        return Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": valid_until.isoformat(), "now": at.isoformat()})
+        return expired(valid_until, at)
     missing = [name.value for name in BreakerName if name not in states]
     if missing:
         return Reason(ReasonCode.BREAKER_MISSING, {"missing": " ".join(missing)})
@@ -42,6 +42,11 @@ def refusal(
         order = unresolved[0]
         return Reason(ReasonCode.UNRESOLVED_ORDER, {"order": str(order.client_order_id), "state": order.state.value})
     return None
+
+
+def expired(valid_until: datetime, at: datetime) -> Reason:
+    """That a decision has waited too long."""
+    return Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": valid_until.isoformat(), "now": at.isoformat()})
 
 
 def open_breaker(states: BreakerStates) -> Reason | None:

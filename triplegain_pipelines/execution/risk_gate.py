@@ -60,6 +60,8 @@ def _decide(transaction: AccountTransaction, decision_id: UUID) -> tuple[Step | 
     decision = decision_of(transaction, decision_id)
     alive = orders.alive(connection, desk.schema, desk.account)
     books = load_books(transaction)
+    if transaction.at > decision.valid_until and books.position(decision.symbol) is None:
+        return refuse(transaction, decision_id, fence.expired(decision.valid_until, transaction.at)), ()
     prices = _prices(transaction, books, decision)
     if isinstance(prices, Reason):
         return refuse(transaction, decision_id, prices), ()

@@ -1,7 +1,7 @@
 """Oscillators: RSI, stochastic, CCI, Williams %R.
 
 Every function takes bars and returns one array for each output, as long as the bars, NaN where it has no value.
-TA-Lib answers 0 where the market stood still, which reads as 'deeply oversold'; here it is no value, or the stated one.
+Where the market stood still TA-Lib answers 0, which reads as 'deeply oversold'; here it is no value.
 """
 
 import numpy as np
@@ -33,11 +33,7 @@ def stochastic(bars: Bars, *, period: int, slowing: int, smoothing: int) -> tupl
 
 def cci(bars: Bars, *, period: int) -> tuple[Array, ...]:
     """Commodity channel index (TA-Lib CCI); 0 where the typical price stood still, being at its own average."""
-    values = ta().CCI(bars.high, bars.low, bars.close, period)
-    typical = (bars.high + bars.low + bars.close) / 3
-    # Without this the quotient of two rounding errors can be anything.
-    values[ta().MAX(typical, period) == ta().MIN(typical, period)] = 0.0
-    return (values,)
+    return (ta().CCI(bars.high, bars.low, bars.close, period),)
 
 
 def williams_r(bars: Bars, *, period: int) -> tuple[Array, ...]:

@@ -29,7 +29,8 @@ def atr_rank(bars: Bars, *, period: int, span: int) -> tuple[Array, ...]:
     if len(bars) < first + span:
         return (rank,)
     # Row by row from the oldest bar of each window to the newest. A bar without a value stood still: it is under all.
-    windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(relative[first:]), len(bars) - first - span + 1)
+    known = np.where(np.isnan(relative), 0.0, relative)[first:]
+    windows = np.lib.stride_tricks.sliding_window_view(known, len(known) - span + 1)
     rank[first + span - 1 :] = (windows <= windows[-1]).sum(axis=0) / span
     rank[np.isnan(relative)] = np.nan
     return (rank,)

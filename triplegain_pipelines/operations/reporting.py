@@ -1,13 +1,18 @@
 """Has the reports of a session's account written, each at its place in the home."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from triplegain_pipelines.evaluation.data_quality import QualityReport, check_data_quality
+from triplegain_pipelines.domain.clock import SystemClock
+from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.evaluation.data_quality import QualityReport, write_quality_report
 from triplegain_pipelines.evaluation.report import WrittenReport, write_validation_report
 from triplegain_pipelines.evaluation.tracking import ProjectedWindow, project_window
 from triplegain_pipelines.execution.desk import PAPER
 from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.decisions import decided_symbols
+from triplegain_pipelines.store.overview import read_overviews
 from triplegain_pipelines.store.server import database_urls, with_driver
 
 
@@ -29,6 +34,25 @@ def validate_account(database: Database, session: Session, start: datetime, end:
     )
 
 
+def report_hours(database: Database, settings: Settings, account: str | None, length: timedelta) -> WrittenReport:
+    """Write the report of the last `length` of an account, up to its newest mark; of the one marked last if None.
+
+    Raises:
+        InputError: there is no such account.
+    """
+    with database.connection() as connection:
+        overviews = read_overviews(connection, PAPER)
+        wanted = [one for one in overviews if one.marked_at and account in {None, one.account}]
+        if not wanted:
+            known = ", ".join(one.account for one in overviews) or "none"
+            msg = f"there is no account {account or 'with a mark'}; the accounts are: {known}"
+            raise InputError(msg)
+        symbols = decided_symbols(connection, wanted[0].account)
+    session = Session(wanted[0].account, wanted[0].venue, symbols, replay=True, settings=settings, clock=SystemClock())
+    end = wanted[0].marked_at or wanted[0].opened_at
+    return validate_account(database, session, end - length, end)
+
+
 def compare_models(database: Database, session: Session, start: datetime, end: datetime) -> ProjectedWindow:
     """Project the account's window into MLflow, straight into its database: no server is needed for it."""
     return project_window(
@@ -38,6 +62,14 @@ def compare_models(database: Database, session: Session, start: datetime, end: d
     )
 
 
-def check_quality(database: Database, session: Session) -> QualityReport:
-    """Run the expectations on the stored tables and build the Data Docs."""
-    return check_data_quality(database, session.settings.home / "data_docs")
+def check_quality(database: Database, session: Session, start: datetime, end: datetime) -> QualityReport:
+    """Run the expectations on the rows of [start, end) and build the Data Docs."""
+    return write_quality_report(
+        database,
+        session.settings.home / "data_docs",
+        venue=session.venue,
+        symbols=session.symbols,
+        account=session.account,
+        start=start,
+        end=end,
+    )

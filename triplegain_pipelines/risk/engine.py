@@ -102,7 +102,9 @@ def _rejected(proposal: Proposal, findings: list[Finding]) -> Verdict:
 
 
 def _reasons(findings: list[Finding]) -> tuple[Reason, ...]:
-    """Every reason in the order of the reason codes, whatever the order of the rules."""
-    reasons = [finding.reason for finding in findings]
-    reasons.sort(key=lambda reason: (_ORDER[reason.code], *reason.context.values()))
-    return tuple(reasons)
+    """Every reason, those that refuse first, else in the order of the reason codes, whatever the order of the rules."""
+    ordered = sorted(
+        findings,
+        key=lambda finding: (not finding.refuses, _ORDER[finding.reason.code], *finding.reason.context.values()),
+    )
+    return tuple(finding.reason for finding in ordered)

@@ -36,7 +36,15 @@ class Coverage:
     last: datetime
 
 
+# Three steps, each on what the one before left. An upsert alone would lock and so rewrite every row it meets, which
+# makes a second import as slow as the first.
 # A delivery that does not know the number of trades, such as REST history, leaves the known number as it is.
+_FORGET_KNOWN: LiteralString = """
+    DELETE FROM staged_candles s USING market.candles c
+    WHERE c.venue = %(venue)s AND c.symbol = %(symbol)s AND c.timeframe = %(timeframe)s AND c.opened_at = s.opened_at
+        AND (c.open, c.high, c.low, c.close, c.volume, c.trades)
+            IS NOT DISTINCT FROM (s.open, s.high, s.low, s.close, s.volume, coalesce(s.trades, c.trades))
+"""
 _REVISE: LiteralString = """
     INSERT INTO market.candle_revisions
         (venue, symbol, timeframe, opened_at, open, high, low, close, volume, trades, source,
@@ -45,8 +53,6 @@ _REVISE: LiteralString = """
         c.recorded_at, %(source)s
     FROM market.candles c JOIN staged_candles s USING (opened_at)
     WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
-        AND (c.open, c.high, c.low, c.close, c.volume, c.trades)
-            IS DISTINCT FROM (s.open, s.high, s.low, s.close, s.volume, coalesce(s.trades, c.trades))
     ORDER BY opened_at
 """
 _UPSERT: LiteralString = """
@@ -58,9 +64,6 @@ _UPSERT: LiteralString = """
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, trades = coalesce(excluded.trades, c.trades), source = excluded.source,
         recorded_at = now()
-    WHERE (c.open, c.high, c.low, c.close, c.volume, c.trades) IS DISTINCT FROM
-        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume,
-            coalesce(excluded.trades, c.trades))
 """
 _UPSERT_ROLLUPS: LiteralString = """
     INSERT INTO market.rollups AS r (venue, symbol, timeframe, opened_at, open, high, low, close, volume, minutes)
@@ -94,11 +97,10 @@ _TOUCHING_GAPS: LiteralString = """
         AND ends_at >= %(start)s - %(step)s AND starts_at <= %(end)s
     ORDER BY starts_at
 """
-_FILLED: LiteralString = """
-    SELECT c.opened_at FROM market.candle_gaps g JOIN market.candles c USING (venue, symbol, timeframe)
-    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s AND g.kind <> 'repaired'
-        AND g.ends_at >= %(start)s - %(step)s AND g.starts_at <= %(end)s
-        AND c.opened_at BETWEEN g.starts_at AND g.ends_at
+_OPENING_TIMES: LiteralString = """
+    SELECT opened_at FROM market.candles
+    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
+        AND opened_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
 """
 _MARK_REPAIRED: LiteralString = """
     UPDATE market.candle_gaps g SET kind = 'repaired'
@@ -142,9 +144,10 @@ def upsert_candles(
         key,
     )
     stage(connection, frame, ("market", "candles"))
+    identical = connection.execute(_FORGET_KNOWN, key).rowcount
     revised = connection.execute(_REVISE, key).rowcount
     written = connection.execute(_UPSERT, key).rowcount
-    return UpsertCount(new=written - revised, identical=frame.height - written, revised=revised)
+    return UpsertCount(new=written - revised, identical=identical, revised=revised)
 
 
 def read_candles(
@@ -189,8 +192,8 @@ def replace_gaps(
     """
     key = {**_key(venue, symbol, timeframe), "start": start, "end": end, "step": timeframe.duration}
     recorded = copy_out(connection, _TOUCHING_GAPS, key, GAP_COLUMNS)
-    filled = copy_out(connection, _FILLED, key, {"opened_at": TIME})["opened_at"]
-    stage(connection, gaps_of_missing(pl.concat([recorded, gaps]), filled, timeframe), ("market", "candle_gaps"))
+    stored = _opening_times(connection, key, recorded)
+    stage(connection, gaps_of_missing(pl.concat([recorded, gaps]), stored, timeframe), ("market", "candle_gaps"))
     connection.execute(_MARK_REPAIRED, key)
     connection.execute(_UPSERT_GAPS, key)
 
@@ -217,6 +220,15 @@ def read_rollups(
     """The roll-ups opened in [start, end), as a roll-up frame."""
     key = {**_key(venue, symbol, timeframe), "start": start, "end": end}
     return copy_out(connection, _READ_ROLLUPS, key, ROLLUP_COLUMNS)
+
+
+def _opening_times(connection: psycopg.Connection, key: Mapping[str, object], gaps: pl.DataFrame) -> pl.Series:
+    """Opening times of the stored candles from the first to the last of `gaps`.
+
+    Joining gaps with candles in SQL takes the square of their number wherever the planner knows too little.
+    """
+    reach = {**key, "first": gaps["starts_at"].min(), "last": gaps["ends_at"].max()}
+    return copy_out(connection, _OPENING_TIMES, reach, {"opened_at": TIME})["opened_at"]
 
 
 def _key(venue: str, symbol: str, timeframe: Timeframe) -> Mapping[str, str]:

@@ -90,3 +90,11 @@ def _row(decision: Decision) -> dict[str, object]:
 
 def _columns_of(alias: str) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(alias, name) for name in _NAMES)
+
+
+def decided_symbols(connection: psycopg.Connection, account: str) -> tuple[str, ...]:
+    """Every symbol that was ever decided on for the account."""
+    rows = connection.execute(
+        "SELECT DISTINCT symbol FROM research.consensus_decisions WHERE account = %s ORDER BY symbol", [account]
+    )
+    return tuple(row[0] for row in rows)
