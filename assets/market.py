@@ -1,5 +1,7 @@
 """Market data: candles as published, their gaps, and the longer candles rolled up from them."""
 
+from datetime import datetime
+
 import dagster as dg
 import polars as pl
 
@@ -13,7 +15,7 @@ from triplegain_pipelines.market.gaps import find_gaps
 from triplegain_pipelines.market.rollups import roll_up
 from triplegain_pipelines.operations.feed import Feed, collect
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.store.candles import read_candles, replace_gaps, upsert_rollups
+from triplegain_pipelines.store.candles import read_candles, replace_gaps, stored_range, upsert_rollups
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.headlines import upsert_headlines
 
@@ -70,14 +72,22 @@ def candle_gaps(
     rows = []
     for symbol in session.symbols:
         with database.connection() as connection:
+            stored = stored_range(connection, session.venue, symbol, Timeframe.M1)
             times = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)["opened_at"]
-            gaps = find_gaps(times, Timeframe.M1)
+            gaps = find_gaps(times, Timeframe.M1, *_overlap(start, end, stored))
             replace_gaps(connection, session.venue, symbol, Timeframe.M1, start, end, gaps)
         rows += [{"symbol": symbol, **gap} for gap in gaps.iter_rows(named=True)]
     return dg.MaterializeResult(
         metadata={"dagster/row_count": len(rows), "gaps": table(rows[:100])},
         data_version=dg.DataVersion(content_hash([[str(value) for value in row.values()] for row in rows])),
     )
+
+
+def _overlap(start: datetime, end: datetime, stored: tuple[datetime, datetime] | None) -> tuple[datetime, datetime]:
+    """The part of [start, end) in which candles are to be expected: from the first to the last that is stored."""
+    if stored is None:
+        return start, start
+    return max(start, stored[0]), min(end, stored[1] + Timeframe.M1.duration)
 
 
 @dg.asset(

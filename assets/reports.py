@@ -24,7 +24,8 @@ def validation_report(
     written = validate_account(database, session, *config.period(session.clock.now()))
     report = written.report
     rows = [
-        {"criterion": c.title, "value": c.value, "threshold": c.threshold, "outcome": c.outcome} for c in report.criteria
+        {"criterion": c.title, "value": c.value, "threshold": c.threshold, "outcome": c.outcome}
+        for c in report.criteria
     ]
     return dg.MaterializeResult(
         metadata={

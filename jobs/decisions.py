@@ -1,4 +1,4 @@
-"""The decision cycle: from candles to the consensus of the six seats, every hour.
+"""Decisions: the cycle from candles to the consensus of the six seats, every hour, and the same over history.
 
 One in-process job: the six seats run by asyncio inside one asset, and a run's start is its latency.
 """
@@ -13,6 +13,13 @@ decision_cycle = dg.define_asset_job(
     "decision_cycle",
     selection=dg.AssetSelection.assets("consensus_decisions").upstream(),
     description="Everything from candles to consensus decisions; decisions that act go to the outbox.",
+    executor_def=dg.in_process_executor,
+)
+
+decision_history = dg.define_asset_job(
+    "decision_history",
+    selection=dg.AssetSelection.groups("indicators", "signals", "decisions"),
+    description="Evidence, forecasts and decisions over days whose candles are stored.",
     executor_def=dg.in_process_executor,
 )
 

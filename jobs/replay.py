@@ -36,7 +36,7 @@ def run_replay(defs: dg.Definitions, instance: dg.DagsterInstance, plan: ReplayP
     """
     window = {"config": {"starts_at": plan.start.isoformat(), "ends_at": plan.end.isoformat()}}
     _run(defs, instance, plan, tell, "market_data", first=plan.history_from)
-    _run(defs, instance, plan, tell, "decision_cycle", first=plan.first)
+    _run(defs, instance, plan, tell, "decision_history", first=plan.first)
     _run(defs, instance, plan, tell, "replay_execution", ops={"walk_history": window})
     _run(defs, instance, plan, tell, "reports", ops=dict.fromkeys(_REPORTS, window))
 

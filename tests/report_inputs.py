@@ -89,7 +89,9 @@ def make_inputs(
         counts=TradingCounts(proposals=70, approved=50, modified=12, rejected=8, orders=180, fills=130),
         reasons=[
             ReasonCount("consensus", "HOLD", "CONSENSUS_UNDECIDED", 400, START, END),
+            ReasonCount("order path", "REFUSED", "DRAWDOWN_PAUSED", 8, START + 30 * HOUR, END),
             ReasonCount("risk", "REJECTED", "DRAWDOWN_PAUSED", 8, START + 30 * HOUR, END),
+            ReasonCount("risk", "REJECTED", "TOTAL_EXPOSURE_REDUCED", 5, START + 30 * HOUR, END),
         ],
         breaker_changes=[BreakerChange("rapid_loss", "CLOSED", "OPEN", START + 20 * HOUR, "sensor", "BREAKER_TRIPPED")],
         gaps=[CandleGap(BTC, "1m", START + 5 * HOUR, START + 5 * HOUR + timedelta(minutes=6), 7, "missing")],

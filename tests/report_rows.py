@@ -150,6 +150,29 @@ def add_breaker_changes(connection: psycopg.Connection) -> None:
     )
 
 
+def add_refusals(connection: psycopg.Connection, period: Period) -> None:
+    """Two decisions that risk refused and one that expired, in the outbox."""
+    decisions = period.rows["research", "consensus_decisions"][:3]
+    endings = (("REFUSED", "DRAWDOWN_PAUSED"), ("REFUSED", "DRAWDOWN_PAUSED"), ("EXPIRED", None))
+    copy_rows(
+        connection,
+        period.schema,
+        "outbox",
+        [
+            {
+                "account": ACCOUNT,
+                "decision_id": decision["decision_id"],
+                "queued_at": decision["as_of"],
+                "valid_until": decision["valid_until"],
+                "status": status,
+                "reason_code": reason,
+                "changed_at": decision["as_of"],
+            }
+            for decision, (status, reason) in zip(decisions, endings, strict=True)
+        ],
+    )
+
+
 def add_gap(connection: psycopg.Connection, symbol: str = "BTC/USDT", missing: int = 7) -> None:
     """A gap of minutes on the second day."""
     first = START + 30 * HOUR

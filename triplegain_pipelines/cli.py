@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
@@ -20,7 +21,9 @@ from rich.tree import Tree
 
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
+from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.operations.replay_plan import ReplayPlan
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.database import Database
 
@@ -220,6 +223,51 @@ def up() -> None:
         services = Supervisor(service_parts(own, urls), process_environment(own, urls), own.home / "logs")
         services.run(lambda part: out.print(f"  {part.name:<10} {part.address or 'running'}"))
     out.print("stopped")
+
+
+def replayed(database: Database, plan: ReplayPlan, *, quiet: bool = False) -> dict[str, Any]:
+    """Run a replay's jobs on the home's Dagster instance, telling each finished step, and summarise it."""
+    import dagster as dg
+
+    from jobs.replay import run_replay
+    from triplegain_pipelines.definitions import build_defs
+    from triplegain_pipelines.execution.desk import PAPER
+    from triplegain_pipelines.operations.reporting import validate_account
+    from triplegain_pipelines.operations.session import Session
+    from triplegain_pipelines.operations.summary import summarise
+
+    def tell(step: str, seconds: float) -> None:
+        err.print(f"  [green]✓[/] {step.replace('_', ' '):<24}[dim]{seconds:6.1f} s[/]")
+
+    if not quiet:
+        err.print(
+            f"replaying {plan.first} to {plan.last}: {', '.join(plan.symbols)} of {plan.venue}, account {plan.account}"
+        )
+    with dg.DagsterInstance.get() as instance, err.status("at work"):
+        run_replay(build_defs(), instance, plan, (lambda *_: None) if quiet else tell)
+    session = Session(plan.account, plan.venue, plan.symbols, replay=True, settings=settings(), clock=SystemClock())
+    return summarise(database, PAPER, session, validate_account(database, session, plan.start, plan.end))
+
+
+def show_summary(summary: Mapping[str, Any]) -> None:
+    """Print a replay's summary for a person."""
+    out.print()
+    out.print(f"[bold]{' · '.join(summary['labels'])}[/]" if summary["labels"] else "")
+    out.print(summary["summary"])
+    grid = Table.grid(padding=(0, 2))
+    asked = f"{summary['forecasts']:,} forecasts of six seats, {summary['abstentions']} abstentions"
+    judged = f"{summary['approved']} approved, {summary['modified']} made smaller, {summary['rejected']} refused"
+    grid.add_row("decided", f"{summary['decisions']:,} decisions from {asked}")
+    grid.add_row("risk", f"{summary['proposals']} proposals: {judged}")
+    for refusal in summary["refusals"][:6]:
+        grid.add_row("", f"{refusal['count']:>5} × {ReasonCode(refusal['code']).meaning}")
+    grid.add_row("orders", f"{summary['orders']} orders, {summary['fills']} fills, {summary['trades']} trades closed")
+    worth = f"{Decimal(summary['final_equity']):,.2f} {summary['currency']}, {summary['total_return_pct']:+.2f} %"
+    grid.add_row("equity", f"{worth}; holding instead: {summary['buy_and_hold_pct']:+.2f} %")
+    grid.add_row("drawdown", f"{summary['max_drawdown_pct']:.2f} % at the deepest")
+    grid.add_row("verdict", f"[bold]{summary['verdict']}[/]")
+    grid.add_row("report", summary["report"])
+    out.print(grid)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         jobs=[
             market_jobs.market_data,
             decision_jobs.decision_cycle,
+            decision_jobs.decision_history,
             execution_jobs.execution,
             replay_jobs.replay_execution,
             report_jobs.reports,

@@ -1,7 +1,9 @@
 """The great-expectations suites over real tables, and their Data Docs."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from report_rows import ACCOUNT, START, VENUE, Period, copy_rows, plant
@@ -59,6 +61,10 @@ def test_good_rows_pass_and_planted_bad_ones_are_named(planted: Database, tmp_pa
     ]
     assert all("simulated market" in suite.name for suite in good.suites)
     assert good.docs_path.is_file()
+    assert "GOOD" in good.summary_path.read_text()
+    links = re.findall(r'href="(validations/[^"]+)"', good.summary_path.read_text())
+    assert len(links) == 3
+    assert all((docs / unquote(link)).is_file() for link in links)
     with planted.connection() as connection:
         connection.execute("UPDATE market.candles SET opened_at = opened_at + '7 s' WHERE opened_at = %s", (START,))
         connection.execute("UPDATE market.rollups SET minutes = 61")
@@ -73,6 +79,7 @@ def test_good_rows_pass_and_planted_bad_ones_are_named(planted: Database, tmp_pa
         ("no roll-up is made of more minutes than its timeframe has: 1 rows",),
         ("no new risk without a quorum: 1 rows",),
     ]
+    assert "no new risk without a quorum: 1 rows" in bad.summary_path.read_text()
     pages = list(docs.rglob("*.html"))
     assert sum("validations" in page.parts for page in pages) == 3
     assert not list(tmp_path.glob(".*"))

@@ -210,6 +210,8 @@ def test_only_decisions_with_a_quorum_teach(connection):
     save_decisions(connection, made := session([whole, lacking], pl.DataFrame(schema=OUTCOMES)))
     assert read_pooled(connection, "demo", FAR) == [PooledForecast("BTC/USDT", AS_OF, made[0].pooled_log_odds)]
     assert read_pooled(connection, "demo", AS_OF) == []
+    later = session([whole, lacking, hearing(24)], outcomes_of(25))[-1]
+    assert later.settled_count * 4 == 1
 
 
 def test_outcomes_come_back_as_they_were(connection):

@@ -250,9 +250,7 @@ def provider_api(monkeypatch):
 
 
 def test_real_providers_over_http(provider_api):
-    """A4: configured models are known and priced, max_tokens is always sent, and DeepSeek, which refuses a schema, gets
-    none.
-    """
+    """A4: configured models are known and priced, a token limit is always sent, and no schema to DeepSeek."""
     models = ("openai/gpt-5.6", "deepseek/deepseek-v4-pro", "openai/gpt-5.6", "xai/grok-4.7", "openai/nobody", "nobody")
     forecasts = ask_seats(calls_for(*models, deadline=20.0))
     assert [one.status.value for one in forecasts[:4]] == ["answered"] * 4

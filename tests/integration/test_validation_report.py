@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from report_rows import ACCOUNT, HOUR, START, Period, add_breaker_changes, add_gap, copy_rows, plant
+from report_rows import ACCOUNT, HOUR, START, Period, add_breaker_changes, add_gap, add_refusals, copy_rows, plant
 
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.evaluation.report import WrittenReport, write_validation_report
@@ -28,6 +28,7 @@ def planted(database: Database) -> Period:
         plant(connection, period)
         add_breaker_changes(connection)
         add_gap(connection)
+        add_refusals(connection, period)
     return period
 
 
@@ -74,6 +75,10 @@ def test_the_figures_are_those_of_the_rows(database: Database, planted: Period, 
         "snapshot": ["snapshot-1"],
         "technical": ["technical-1"],
     }
+    assert [(item.status, item.code, item.count) for item in inputs.refusals] == [
+        ("REFUSED", "DRAWDOWN_PAUSED", 2),
+        ("EXPIRED", "EXPIRED", 1),
+    ]
     settled = {(row["symbol"], row["as_of"]): row["went_up"] for row in rows["forecast_outcomes"]}
     unanimous = [row for row in rows["consensus_decisions"] if row["unanimous"]]
     right = [settled.get((row["symbol"], row["as_of"])) is (row["p_up"] > 0.5) for row in unanimous]

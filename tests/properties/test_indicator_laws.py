@@ -56,15 +56,17 @@ def test_values_keep_their_bounds(frame: pl.DataFrame) -> None:
 @settings(deadline=None)
 @given(markets())
 def test_prices_lie_where_they_must(frame: pl.DataFrame) -> None:
-    """I1: a channel holds its closes, a VWAP lies among its bars, a rising Supertrend lies under the price."""
+    """I1: a channel holds its closes, a VWAP lies among its bars, a Supertrend keeps to its side of the price."""
     values = calculate(frame).with_columns(frame["close"])
     slack = 1e-9 * values["close"]
     assert (values["donchian_upper"] >= values["close"]).all()
     assert (values["donchian_lower"] <= values["close"]).all()
     assert (values["vwap_20"] <= values["donchian_upper"] + slack).all()
     assert (values["vwap_20"] >= values["donchian_lower"] - slack).all()
-    side = values["supertrend_direction"] * (values["close"] - values["supertrend_line"])
-    assert side.ge(0).all()
+    direction = values["supertrend_direction"]
+    side = direction * (values["close"] - values["supertrend_line"])
+    # At a change of sides on a bar with a long wick the close can lie beyond both bands.
+    assert side.filter(direction == direction.shift()).ge(0).all()
 
 
 @settings(deadline=None, max_examples=50)

@@ -104,7 +104,7 @@ def wild_worlds(draw: st.DrawFn) -> World:
 def fair_worlds(draw: st.DrawFn) -> World:
     """Proposals and accounts in order, of every size: most of them pass, and many are cut."""
     asked = draw(proposals)
-    sign, distance = asked.direction.sign, draw(decimals("0.01", "20"))
+    sign, distance = asked.direction.sign, draw(decimals("0.01", "16"))
     asked = replace(
         asked,
         symbol="BTC/USDT",

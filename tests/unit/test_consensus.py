@@ -37,7 +37,7 @@ def all_seats(p_up, action=Action.HOLD, leverage=1.0):
 
 
 def test_pool_is_the_mean_of_log_odds():
-    """A5: worked by hand: log-odds of .8 and .2 are +-log 4: mean log(4) / 3; 1 / (1 + exp(-0.3 * 0.4621)) = 0.53460."""
+    """A5: by hand: log-odds of .8 and .2 are +-log 4: mean log(4) / 3, 1 / (1 + exp(-0.3 * 0.4621)) = 0.53460."""
     made = decision([answered(seat, p) for seat, p in zip(SEATS, (0.8, 0.8, 0.8, 0.5, 0.5, 0.2), strict=True)])
     assert made.pooled_log_odds == pytest.approx(math.log(4) / 3)
     assert made.p_up == pytest.approx(0.53460, abs=1e-5)

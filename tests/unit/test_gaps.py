@@ -5,7 +5,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 from candle_frames import START, candle_frame
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triplegain_pipelines.domain.timeframes import Timeframe
@@ -58,6 +58,7 @@ def test_what_is_left_of_gaps_when_some_candles_came() -> None:
     assert gaps_of_missing(gaps.clear(), _times([]), Timeframe.M1).is_empty()
 
 
+@settings(deadline=None)  # the first example imports pandera
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_candles_and_gaps_together_fill_the_grid(present: set[int]) -> None:
     """M4: each grid point is either a candle or in exactly one gap."""

@@ -203,6 +203,17 @@ def test_a_market_that_stands_still() -> None:
             assert value is None, name
 
 
+@pytest.mark.parametrize("name", ["atr_14", "adx_14", "supertrend_line", "keltner_middle"])
+def test_a_market_that_stands_still_after_its_first_bar(name: str) -> None:
+    """I1: the first bar of a frame has no true range, so its spread is no movement: an ATR of 0 came of that."""
+    (warm_up,) = (one.warm_up for one in INDICATORS if name in one.outputs)
+    first = np.arange(warm_up) == 0
+    frame = random_frame(warm_up).with_columns(
+        close=pl.lit(100.0), high=pl.Series(np.where(first, 101.0, 100.0)), low=pl.Series(np.where(first, 99.0, 100.0))
+    )
+    assert read_indicators(frame)[name] is None
+
+
 def test_no_volume_is_no_vwap() -> None:
     """I1: a minute market without trades must not have a VWAP of 0 or NaN."""
     readings = read_indicators(random_frame(WINDOW).with_columns(volume=pl.lit(0.0)))

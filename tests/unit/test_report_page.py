@@ -17,6 +17,7 @@ from report_inputs import BTC, END, START, make_calls, make_inputs, make_score, 
 from triplegain_pipelines.evaluation.comparison import ranked
 from triplegain_pipelines.evaluation.narratives import narrate
 from triplegain_pipelines.evaluation.performance import execution_metrics, portfolio_metrics, trade_metrics
+from triplegain_pipelines.evaluation.report import report_document
 from triplegain_pipelines.evaluation.report_charts import drawdown_chart
 from triplegain_pipelines.evaluation.report_page import PLOTLY_FILE, place_plotly, render_page
 from triplegain_pipelines.evaluation.validation import build_validation
@@ -108,6 +109,8 @@ def test_text_from_rows_is_escaped() -> None:
     evil = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
     inputs = make_inputs(
         trades=[make_trade(1, 2.0, evil)],
+        prices=make_inputs().prices.with_columns(symbol=pl.lit(f"X{evil}/USDT")),
+        benchmarks=[replace(item, name=evil) for item in make_inputs().benchmarks],
         symbols=(BTC, f"X{evil}/USDT"),
         calls=[make_calls(seat=evil, model=evil, reasons={evil: 1})],
         forecasters=ranked([make_score(evil, evil, 0.2)]),
@@ -144,6 +147,15 @@ def test_every_chart_has_its_place_and_its_data() -> None:
         "this account",
     ]
     assert {trace["name"] for trace in charts[f"price {BTC}"]["data"]} == {"price", "won", "lost"}
+
+
+def test_refusals_are_told_by_what_refused() -> None:
+    """R1: a proposal that was made smaller and then refused was not refused for being made smaller."""
+    page = rendered(make_inputs())
+    assert "Why decisions made no order, one reason each" in page.text
+    assert "DRAWDOWN_PAUSED" in page.text
+    assert "TOTAL_EXPOSURE_REDUCED" not in page.text
+    assert report_document(build_validation(make_inputs()))["refusals"] == [{"code": "DRAWDOWN_PAUSED", "count": 8}]
 
 
 def test_too_few_forecasts_are_said_and_not_ranked() -> None:

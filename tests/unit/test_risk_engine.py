@@ -52,6 +52,7 @@ def test_a_plain_proposal_is_sized_by_its_stop() -> None:
         ({**SHORT, "take_profit": D(-1)}, {}, "TAKE_PROFIT_MISPLACED"),
         ({"take_profit": D("114.99")}, {}, "REWARD_TO_RISK_TOO_LOW"),
         ({}, {"day_start_equity": D("10526.32")}, "DAILY_LOSS_HALTED"),
+        ({}, {"cash": D(9500)}, "DAILY_LOSS_HALTED"),
         ({}, {"peak_equity": D(11800)}, "DRAWDOWN_PAUSED"),
         ({}, {"peak_equity": D(12501)}, "DRAWDOWN_LOCKED"),
         ({}, {"drawdown_locked": True}, "DRAWDOWN_LOCKED"),

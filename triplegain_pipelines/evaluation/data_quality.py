@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from triplegain_pipelines.domain.decisions import Action, Regime
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
+from triplegain_pipelines.evaluation.files import write_atomically
+from triplegain_pipelines.evaluation.pages import render_template
+from triplegain_pipelines.evaluation.wording import moment
 from triplegain_pipelines.settings import SIMULATED_VENUE
 from triplegain_pipelines.store import quality
 from triplegain_pipelines.store.database import Database
@@ -40,10 +44,14 @@ class SuiteResult:
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
-    """The result of all suites. `docs_path` is the page to open."""
+    """The result of all suites.
+
+    `summary_path` is the page to open; `docs_path` is the first page of Data Docs, which is empty without a network.
+    """
 
     success: bool
     suites: tuple[SuiteResult, ...]
+    summary_path: Path
     docs_path: Path
 
 
@@ -61,7 +69,7 @@ def write_quality_report(
 
     Args:
         database: where the rows are.
-        folder: where Data Docs go; `index.html` in it is the page to open.
+        folder: where Data Docs go; `summary.html` in it is the page to open.
         venue: whose candles and roll-ups are checked.
         symbols: of which symbols.
         account: whose decisions are checked.
@@ -96,10 +104,29 @@ def write_quality_report(
     checkpoint = context.checkpoints.add(gx.Checkpoint(name="tables", validation_definitions=validations))
     outcome = checkpoint.run()
     context.build_data_docs(site_names=[_SITE])
+    suites = tuple(_result(result) for result in outcome.run_results.values())
+    success = all(suite.success for suite in suites)
+    summary = render_template(
+        "quality.html",
+        success=success,
+        suites=suites,
+        links={suite.name: _page_of(building, suite.name) for suite in suites},
+        period=f"{moment(start)} to {moment(end)} UTC",
+        symbols=symbols,
+        venue=venue,
+        account=account,
+        simulated=venue == SIMULATED_VENUE,
+    )
+    write_atomically(building / "summary.html", summary)
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
-    suites = tuple(_result(result) for result in outcome.run_results.values())
-    return QualityReport(success=all(suite.success for suite in suites), suites=suites, docs_path=folder / "index.html")
+    return QualityReport(success, suites, folder / "summary.html", folder / "index.html")
+
+
+def _page_of(folder: Path, suite: str) -> str:
+    """Address of the suite's page of results, relative to `folder`."""
+    pages = (folder / "validations" / Path(*suite.split("."))).rglob("*.html")
+    return quote(next(pages).relative_to(folder).as_posix())
 
 
 def _context(folder: Path) -> Any:  # noqa: ANN401

@@ -223,6 +223,7 @@ def report_document(report: ValidationReport) -> dict[str, Any]:
         "decisions": asdict(inputs.decisions),
         "forecasters": [asdict(item.score) | {"rank": item.rank} for item in inputs.forecasters],
         "calls": [asdict(calls) for calls in inputs.calls],
+        "refusals": [{"code": reason.code, "count": reason.count} for reason in inputs.refusals],
         "reasons": [asdict(reason) for reason in inputs.reasons],
         "breaker_changes": [asdict(change) for change in inputs.breaker_changes],
         "gaps": [asdict(gap) for gap in inputs.gaps],

@@ -73,7 +73,7 @@ def drawdown_chart(inputs: ValidationInputs) -> str:
                 x=0, xref="paper", xanchor="left", y=-100 * step, yanchor="bottom", showarrow=False, text=word
             )
             floor = min(floor, -100 * step * 1.08)
-    figure.update_layout(yaxis={"range": [floor, 0.5], "ticksuffix": " %"}, showlegend=False)
+    figure.update_layout(yaxis={"range": [floor, -0.03 * floor], "ticksuffix": " %"}, showlegend=False)
     return _json(figure)
 
 
@@ -151,6 +151,5 @@ def _thinned(curve: pl.DataFrame, inputs: ValidationInputs, chosen: pl.Expr | li
 
 def _json(figure: "go.Figure") -> str:
     figure.update_layout(template="none", margin={"l": 48, "r": 16, "t": 12, "b": 32})
-    # JSON inside a page: a '<' could end the script element that holds it.
     text: str = figure.to_json()
-    return text.replace("<", "\\u003c")
+    return text

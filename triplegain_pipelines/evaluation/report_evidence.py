@@ -4,16 +4,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.domain.risk import VerdictStatus
 from triplegain_pipelines.evaluation.comparison import MINIMUM_FORECASTS, RankedScore
 from triplegain_pipelines.evaluation.validation_inputs import ValidationInputs
 from triplegain_pipelines.evaluation.wording import NOTHING, between, meaning, milliseconds, moment, number, percent
 from triplegain_pipelines.store.evidence import CandleGap, SeatCalls
+from triplegain_pipelines.store.performance import ReasonCount
 
 SHOWN_GAPS = 50
 _STAGES = {
     "consensus": "What the consensus decided",
+    "order path": "Why decisions made no order, one reason each",
     "risk": "What risk said to proposals (a verdict counts under each of its reasons)",
-    "fence": "What the fence stopped before an order was made",
 }
 _LADDER = {
     ReasonCode.DRAWDOWN_HALF_SIZE.value: "half size",
@@ -39,7 +41,7 @@ def stages(inputs: ValidationInputs) -> list[dict[str, Any]]:
     """Refusals and decisions by stage and reason, each with its share of the stage's most frequent one."""
     found = []
     for stage, title in _STAGES.items():
-        rows = [reason for reason in inputs.reasons if reason.stage == stage]
+        rows = [reason for reason in inputs.reasons if reason.stage == stage and not _lowered_before_refusal(reason)]
         most = max((reason.count for reason in rows), default=1)
         lines = [
             {
@@ -53,6 +55,11 @@ def stages(inputs: ValidationInputs) -> list[dict[str, Any]]:
         ]
         found += [{"title": title, "lines": lines}] if lines else []
     return found
+
+
+def _lowered_before_refusal(reason: ReasonCount) -> bool:
+    # A refused proposal was sized first; that its size was lowered is not why it was refused.
+    return reason.status == VerdictStatus.REJECTED and reason.code.endswith("_REDUCED")
 
 
 def minimum_sentence(inputs: ValidationInputs) -> str:

@@ -8,32 +8,25 @@ from datetime import datetime
 from pathlib import Path
 
 from triplegain_pipelines.evaluation.files import write_atomically
+from triplegain_pipelines.evaluation.pages import render_template
 from triplegain_pipelines.evaluation.report_charts import drawdown_chart, equity_chart, price_chart
 from triplegain_pipelines.evaluation.report_view import charted_symbols, page_context
 from triplegain_pipelines.evaluation.validation import ValidationReport
 
 PLOTLY_FILE = "plotly.min.js"
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(report: ValidationReport, generated_at: datetime) -> str:
     """The page as HTML. It expects `plotly.min.js` in its own folder and nothing else from anywhere."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     inputs = report.inputs
     charts = {"equity": equity_chart(inputs), "drawdown": drawdown_chart(inputs)}
     charts |= {f"price {symbol}": price_chart(inputs, symbol) for symbol in charted_symbols(inputs)}
-    templates = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("report.html").render(
+    return render_template(
+        "report.html",
         **page_context(report, generated_at),
-        # The charts hold no '<', so as JSON they cannot leave their script element.
+        # plotly writes a '<' as an escape of JSON, so a chart cannot leave its script element.
         charts={name: Markup(chart) for name, chart in charts.items()},  # noqa: S704
         plotly_file=PLOTLY_FILE,
     )

@@ -81,6 +81,11 @@ class ValidationInputs:
         """Calls of seats, answered or not."""
         return sum(calls.calls for calls in self.calls)
 
+    @property
+    def refusals(self) -> list[ReasonCount]:
+        """Why decisions that were to be traded made no order: one reason for each such decision."""
+        return [reason for reason in self.reasons if reason.stage == "order path"]
+
     def benchmark(self, name: str) -> Benchmark | None:
         """The benchmark of that name, if its prices are known."""
         return next((benchmark for benchmark in self.benchmarks if benchmark.name == name), None)

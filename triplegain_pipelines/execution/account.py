@@ -39,7 +39,8 @@ def open_account(
         mark = EquityMark(at, starting_cash, Decimal(0), starting_cash, starting_cash, {})
         equity.insert(connection, desk.schema, desk.account, [mark])
         payload = {"market": market, "currency": currency, "starting_cash": starting_cash, "simulated": simulated}
-        events.append(connection, desk.schema, desk.account, [events.Event(EventKind.ACCOUNT_OPENED, at, payload)])
+        made = events.Event(EventKind.ACCOUNT_OPENED, at, payload)
+        events.append(connection, desk.schema, desk.account, [made], events.NO_EVENTS)
     return True
 
 

@@ -24,7 +24,7 @@ def record(transaction: AccountTransaction, order: Order, reported: VenueOrder, 
         IllegalTransitionError: the venue's state cannot follow ours.
         DataError: its fills do not add up to what it says is filled, or do not fit the position.
     """
-    fills = orders.insert_fills(transaction.connection, transaction.schema, transaction.account.account, reported.fills)
+    fills = orders.insert_fills(transaction.connection, transaction.schema, transaction.account, reported.fills)
     for fill in fills:
         _book(transaction, order, fill)
     filled = order.filled_quantity + sum((fill.quantity for fill in fills), Decimal(0))
@@ -82,7 +82,7 @@ def change_order(
 
 
 def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> None:
-    connection, schema, account = transaction.connection, transaction.schema, transaction.account.account
+    connection, schema, account = transaction.connection, transaction.schema, transaction.account
     ledger.post(connection, schema, fill_postings(account, fill))
     transaction.note(
         EventKind.FILL_BOOKED,
@@ -128,7 +128,7 @@ def _note_position(transaction: AccountTransaction, before: Position | None, aft
 
 
 def _close(transaction: AccountTransaction, trade: ClosedTrade) -> None:
-    connection, schema, account = transaction.connection, transaction.schema, transaction.account.account
+    connection, schema, account = transaction.connection, transaction.schema, transaction.account
     positions.close(connection, schema, trade)
     transaction.note(
         EventKind.POSITION_CLOSED,

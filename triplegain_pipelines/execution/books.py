@@ -60,11 +60,11 @@ def load_books(transaction: AccountTransaction) -> Books:
     """The account's books. The transaction holds the account's row, so they stay as they are until its end."""
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
     return Books(
-        account=account.account,
-        cash=accounts.balance(connection, schema, account.account, account.currency),
-        positions=tuple(positions.read_all(connection, schema, account.account)),
-        risk=risk_state.read(connection, schema, account.account),
-        breakers=breakers.read(connection, account.account),
+        account=account,
+        cash=accounts.balance(connection, schema, account, transaction.currency),
+        positions=tuple(positions.read_all(connection, schema, account)),
+        risk=risk_state.read(connection, schema, account),
+        breakers=breakers.read(connection, account),
     )
 
 
@@ -76,7 +76,7 @@ def unresolved_symbols(alive: Iterable[Order]) -> frozenset[str]:
 def change_breakers(transaction: AccountTransaction, changes: Iterable[BreakerChange], changed_by: str) -> None:
     """Latch changed breakers, with history and event."""
     for change in changes:
-        breakers.change(transaction.connection, transaction.account.account, change, changed_by)
+        breakers.change(transaction.connection, transaction.account, change, changed_by)
         transaction.note(
             EventKind.BREAKER_CHANGED,
             breaker=change.after.name,

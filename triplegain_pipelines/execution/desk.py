@@ -9,12 +9,11 @@ from decimal import Decimal
 import psycopg
 
 from triplegain_pipelines.domain.clock import Clock
-from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.domain.errors import InputError, StaleFenceError
 from triplegain_pipelines.domain.market import Instrument, PriceSource
 from triplegain_pipelines.execution.broker import Broker
 from triplegain_pipelines.settings import RiskLimits
-from triplegain_pipelines.store import accounts, events, fences
-from triplegain_pipelines.store.accounts import Account
+from triplegain_pipelines.store import accounts, events
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import Event, EventKind
 
@@ -59,7 +58,7 @@ class AccountTransaction:
 
     connection: psycopg.Connection
     desk: Desk
-    account: Account
+    currency: str
     token: int
     at: datetime
     noted: list[Event] = field(default_factory=list)
@@ -68,6 +67,11 @@ class AccountTransaction:
     def schema(self) -> str:
         """The schema of the trading tables."""
         return self.desk.schema
+
+    @property
+    def account(self) -> str:
+        """The account."""
+        return self.desk.account
 
     def note(self, kind: EventKind, **payload: object) -> None:
         """Add an event to the account's trail."""
@@ -87,10 +91,13 @@ def account_transaction(desk: Desk, token: int | None) -> Iterator[AccountTransa
         StaleFenceError: a newer holder has the account.
     """
     with desk.database.connection() as connection:
-        account = accounts.lock(connection, desk.schema, desk.account)
-        # A statement of its own: one that waited for the lock above would still see the token of before the wait.
-        if token is not None:
-            fences.require(connection, desk.account, token)
-        transaction = AccountTransaction(connection, desk, account, token or 0, desk.clock.now())
+        books = accounts.take_books(connection, desk.schema, desk.account)
+        if token is not None and token != books.token:
+            msg = (
+                f"token {token} of the account {desk.account!r} is stale: {books.holder} has taken {books.token}; "
+                "stop, and let the newer holder go on"
+            )
+            raise StaleFenceError(msg)
+        transaction = AccountTransaction(connection, desk, books.currency, token or 0, desk.clock.now())
         yield transaction
-        events.append(connection, desk.schema, desk.account, transaction.noted)
+        events.append(connection, desk.schema, desk.account, transaction.noted, books.end)

@@ -19,7 +19,7 @@ from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution import fence, risk_gate
 from triplegain_pipelines.execution.booking import change_order
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.protection import protect
+from triplegain_pipelines.execution.protection import carry_out, prepare, protect
 from triplegain_pipelines.execution.reconciliation import follow, reconcile
 from triplegain_pipelines.execution.sending import send
 from triplegain_pipelines.execution.steps import Step, decision_of, finish_by_order, main_order, refuse
@@ -143,11 +143,18 @@ class OrderPath:
             StaleFenceError: a newer holder has the account.
         """
         with account_transaction(self._desk, token) as transaction:
+            row = self._row(transaction, decision_id)
             order = main_order(transaction, decision_id)
-            symbol = decision_of(transaction, decision_id).symbol
-        if order is not None and order.submitted_at is not None and not order.state.is_final:
+            symbol = order.intent.symbol if order else decision_of(transaction, decision_id).symbol
+            working = order is not None and order.submitted_at is not None and not order.state.is_final
+            mending = None if working else prepare(transaction, symbol)
+            if mending is not None and mending.is_empty:
+                return finish_by_order(transaction, row, order)
+        if order is not None and mending is None:
             follow(self._desk, token, [order])
-        protect(self._desk, token, symbol)
+            protect(self._desk, token, symbol)
+        elif mending is not None:
+            carry_out(self._desk, token, symbol, mending)
         with account_transaction(self._desk, token) as transaction:
             row = self._row(transaction, decision_id)
             return finish_by_order(transaction, row, main_order(transaction, decision_id))

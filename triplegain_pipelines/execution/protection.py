@@ -32,6 +32,20 @@ class ProtectionPlan:
     place: tuple[Intent, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What was written down to be asked of the venue. `holds` says whether there is a position."""
+
+    cancel: tuple[Order, ...]
+    place: tuple[Intent, ...]
+    holds: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has to be asked."""
+        return not (self.cancel or self.place)
+
+
 def plan_protection(position: Position | None, working: Sequence[Order], made: Sequence[Order]) -> ProtectionPlan:
     """Compare the position with the orders that work in its symbol.
 
@@ -61,23 +75,34 @@ def plan_protection(position: Position | None, working: Sequence[Order], made: S
 
 def protect(desk: Desk, token: int, symbol: str) -> None:
     """Bring the resting orders in `symbol` in line with the position."""
-    if not _mend(desk, token, symbol):
-        _mend(desk, token, symbol)  # what was too much is cancelled now; what is left may be too little
-
-
-def _mend(desk: Desk, token: int, symbol: str) -> bool:
-    """Do what the plan says; False where orders of an open position were cancelled and a new plan is needed."""
     with account_transaction(desk, token) as transaction:
-        plan, held = _plan(transaction, symbol)
-        pending = request_cancel(transaction, plan.cancel, ReasonCode.POSITION_CLOSED)
-        if plan.place and held is not None:
-            intend(transaction, plan.place, held.proposal_id)
-    if pending:
-        cancel(desk, token, pending, ReasonCode.POSITION_CLOSED)
-        return held is None
-    if any(intent.leg is Leg.STOP for intent in (send(desk, token, plan.place) if plan.place else ())):
-        _leave(desk, token, symbol)
-    return True
+        mending = prepare(transaction, symbol)
+    carry_out(desk, token, symbol, mending)
+
+
+def prepare(transaction: AccountTransaction, symbol: str) -> Mending:
+    """Plan the protection of `symbol` and write down what is going to be asked of the venue."""
+    plan, entry = _plan(transaction, symbol)
+    pending = request_cancel(transaction, plan.cancel, ReasonCode.POSITION_CLOSED)
+    place = plan.place if entry is not None else ()
+    if place and entry is not None:
+        intend(transaction, place, entry.proposal_id)
+    return Mending(tuple(pending), place, holds=entry is not None)
+
+
+def carry_out(desk: Desk, token: int, symbol: str, mending: Mending) -> None:
+    """Ask the venue for what `prepare` wrote down, after its transaction is committed."""
+    if mending.cancel:
+        cancel(desk, token, mending.cancel, ReasonCode.POSITION_CLOSED)
+        if not mending.holds:
+            return
+        # What was too much is cancelled now; what is left may be too little.
+        with account_transaction(desk, token) as transaction:
+            mending = prepare(transaction, symbol)
+    if mending.place:
+        refused = send(desk, token, mending.place)
+        if any(intent.leg is Leg.STOP for intent in refused):
+            _leave(desk, token, symbol)
 
 
 def intend(transaction: AccountTransaction, intents: Sequence[Intent], proposal_id: UUID) -> None:
@@ -113,7 +138,7 @@ def note_intent(transaction: AccountTransaction, intent: Intent) -> None:
 
 def _plan(transaction: AccountTransaction, symbol: str) -> tuple[ProtectionPlan, Order | None]:
     """The plan, and the order that entered the open position."""
-    connection, schema, account = transaction.connection, transaction.schema, transaction.account.account
+    connection, schema, account = transaction.connection, transaction.schema, transaction.account
     position = positions.read(connection, schema, account, symbol)
     working = [order for order in orders.alive(connection, schema, account) if order.intent.symbol == symbol]
     if position is None and not working:
@@ -172,7 +197,7 @@ def _next_attempt(made: Sequence[Order], leg: Leg) -> int:
 def _leave(desk: Desk, token: int, symbol: str) -> None:
     """Close the position at the market: the venue refused a stop for it."""
     with account_transaction(desk, token) as transaction:
-        connection, account = transaction.connection, transaction.account.account
+        connection, account = transaction.connection, transaction.account
         position = positions.read(connection, desk.schema, account, symbol)
         if position is None:
             return
@@ -191,7 +216,7 @@ def _leave(desk: Desk, token: int, symbol: str) -> None:
 
 def _exit_now(desk: Desk, token: int, symbol: str) -> None:
     with account_transaction(desk, token) as transaction:
-        connection, account = transaction.connection, transaction.account.account
+        connection, account = transaction.connection, transaction.account
         position = positions.read(connection, desk.schema, account, symbol)
         if position is None:
             return

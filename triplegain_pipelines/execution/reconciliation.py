@@ -91,5 +91,5 @@ def _still_pending(transaction: AccountTransaction, found: Sequence[Order]) -> l
     asked = {order.client_order_id for order in found if order.state is OrderState.PENDING_CANCEL}
     if not asked:
         return []
-    alive = orders.alive(transaction.connection, transaction.schema, transaction.account.account)
+    alive = orders.alive(transaction.connection, transaction.schema, transaction.account)
     return [order for order in alive if order.client_order_id in asked]

@@ -52,27 +52,38 @@ def _decide(transaction: AccountTransaction, decision_id: UUID) -> tuple[Step | 
     if row is None:
         msg = f"decision {decision_id} is not in the outbox of {desk.account!r}; queue it before acting on it"
         raise InputError(msg)
+    made = main_order(transaction, decision_id)
     if row.status.is_final:
         return Step(goes_on=False, reason=Reason(row.reason or ReasonCode.WITHIN_LIMITS)), ()
-    made = main_order(transaction, decision_id)
     if made is not None and made.state is not OrderState.LOST:
         return Step(goes_on=True, reason=Reason(ReasonCode.WITHIN_LIMITS)), ()
     decision = decision_of(transaction, decision_id)
-    alive = orders.alive(connection, desk.schema, desk.account)
     books = load_books(transaction)
+    asked = _asked(transaction, books, decision)
+    if isinstance(asked, Reason):
+        return refuse(transaction, decision_id, asked), ()
+    proposal, prices = asked
+    alive = orders.alive(connection, desk.schema, desk.account)
+    in_the_way = [order for order in alive if order.intent.symbol == decision.symbol]
+    if proposal.kind is ProposalKind.CLOSE and in_the_way:
+        return None, in_the_way
+    return _judge(transaction, books, decision, proposal, prices, alive), ()
+
+
+def _asked(
+    transaction: AccountTransaction, books: Books, decision: Decision
+) -> tuple[Proposal, Mapping[str, Decimal]] | Reason:
+    """What the decision asks for, with the prices of now; or why it asks for nothing."""
     if transaction.at > decision.valid_until and books.position(decision.symbol) is None:
-        return refuse(transaction, decision_id, fence.expired(decision.valid_until, transaction.at)), ()
+        return fence.expired(decision.valid_until, transaction.at)
     prices = _prices(transaction, books, decision)
     if isinstance(prices, Reason):
-        return refuse(transaction, decision_id, prices), ()
-    proposal = _propose(transaction, books, decision, prices)
-    if isinstance(proposal, Reason):
-        return refuse(transaction, decision_id, proposal), ()
-    if proposal.kind is ProposalKind.CLOSE:
-        in_the_way = [order for order in alive if order.intent.symbol == decision.symbol]
-        if in_the_way:
-            return None, in_the_way
-    return _judge(transaction, books, decision, proposal, prices, alive), ()
+        return prices
+    desk = transaction.desk
+    holding = books.portfolio(prices, transaction.at).holding(decision.symbol)
+    step = desk.instrument(decision.symbol).price_step
+    proposal = propose(decision, holding, prices[decision.symbol], desk.limits, step)
+    return proposal if isinstance(proposal, Reason) else (proposal, prices)
 
 
 def _prices(transaction: AccountTransaction, books: Books, decision: Decision) -> Mapping[str, Decimal] | Reason:
@@ -82,15 +93,6 @@ def _prices(transaction: AccountTransaction, books: Books, decision: Decision) -
     if isinstance(prices, Reason) and books.position(decision.symbol) is not None:
         return {held.symbol: held.average_entry for held in books.positions}
     return prices
-
-
-def _propose(
-    transaction: AccountTransaction, books: Books, decision: Decision, prices: Mapping[str, Decimal]
-) -> Proposal | Reason:
-    desk = transaction.desk
-    holding = books.portfolio(prices, transaction.at).holding(decision.symbol)
-    step = desk.instrument(decision.symbol).price_step
-    return propose(decision, holding, prices[decision.symbol], desk.limits, step)
 
 
 def _judge(
@@ -191,9 +193,7 @@ def _no_larger(verdict: Verdict, first: Proposal) -> Verdict:
 
 
 def _intend(transaction: AccountTransaction, books: Books, proposal: Proposal) -> None:
-    made = orders.of_decision(
-        transaction.connection, transaction.schema, transaction.account.account, proposal.decision_id
-    )
+    made = orders.of_decision(transaction.connection, transaction.schema, transaction.account, proposal.decision_id)
     leg = Leg.ENTRY if proposal.kind is ProposalKind.OPEN else Leg.EXIT
     held = books.position(proposal.symbol)
     quantity = proposal.quantity if leg is Leg.ENTRY or held is None else abs(held.quantity)

@@ -36,7 +36,7 @@ def main_order(transaction: AccountTransaction, decision_id: UUID) -> Order | No
 
     An exit of an entry's decision is a leg of its protection and not its own order.
     """
-    made = orders.of_decision(transaction.connection, transaction.schema, transaction.account.account, decision_id)
+    made = orders.of_decision(transaction.connection, transaction.schema, transaction.account, decision_id)
     for leg in (Leg.ENTRY, Leg.EXIT):
         attempts = [order for order in made if order.intent.leg is leg]
         if attempts:

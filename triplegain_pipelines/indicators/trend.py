@@ -41,8 +41,8 @@ def macd(bars: Bars, *, fast: int, slow: int, signal: int) -> tuple[Array, ...]:
 def adx(bars: Bars, *, period: int) -> tuple[Array, ...]:
     """Average directional index, 0 to 100 (TA-Lib ADX); no value after a warm-up in which nothing moved."""
     values = ta().ADX(bars.high, bars.low, bars.close, period)
-    # TA-Lib answers 0, or holds its last value, where the true ranges are 0.
-    values[stood_still(bars, WILDER * 2 * period)] = np.nan
+    # TA-Lib answers 0, or holds its last value, where the true ranges are 0. The first bar of a frame has none.
+    values[stood_still(bars, WILDER * 2 * period - 1)] = np.nan
     return (values,)
 
 
@@ -69,7 +69,7 @@ def supertrend(bars: Bars, *, period: int, multiple: float) -> tuple[Array, ...]
     )
     line[period:] = lines
     direction[period:] = np.where(risings, 1.0, -1.0)
-    still = stood_still(bars, WILDER * period)
+    still = stood_still(bars, WILDER * period - 1)
     line[still], direction[still] = np.nan, np.nan
     return line, direction
 

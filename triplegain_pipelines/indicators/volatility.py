@@ -68,9 +68,10 @@ def choppiness(bars: Bars, *, period: int) -> tuple[Array, ...]:
 
 
 def _moving_atr(bars: Bars, period: int) -> Array:
-    # After a warm-up in which nothing moved, Wilder's average is 0 or the last trace of an old move.
+    # After a warm-up in which nothing moved, Wilder's average is 0 or the last trace of an old move. The first bar of a
+    # frame does not count: it has no true range.
     values: Array = ta().ATR(bars.high, bars.low, bars.close, period)
-    values[stood_still(bars, WILDER * period)] = np.nan
+    values[stood_still(bars, WILDER * period - 1)] = np.nan
     return values
 
 

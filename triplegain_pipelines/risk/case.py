@@ -27,8 +27,9 @@ class Case(NamedTuple):
 
     `stop_distance` is None where the stop is missing or misplaced. `shrink` is what ladder and trial
     breakers leave of a size, `share` that times the proposal's own size factor; every room is scaled by it,
-    so that half size is half of what could have been traded. `wanted` is the quantity asked for, or the
-    engine's own: the risk per trade over the stop distance, shrunk; None where neither is known.
+    so that half size is half of what could have been traded. `budget` is the share of the risk per trade, in
+    money. `wanted` is the quantity asked for, or the engine's own, budget over stop distance; None where
+    neither is known. `held` is the position in the proposal's symbol, `exposure` the size of all positions.
     """
 
     proposal: Proposal

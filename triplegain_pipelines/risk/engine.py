@@ -68,12 +68,12 @@ def assess(
             return _rejected(proposal, findings)
         engine_sized = proposal.quantity is None or proposal.engine_sized
         outcome = replace(proposal, quantity=quantity, leverage=case.leverage, engine_sized=engine_sized)
-        if quantity != case.wanted:
+        lowered = quantity != case.wanted
+        if lowered:
             again = _findings(case._replace(proposal=outcome, wanted=quantity), QUANTITY_RULES)
             if again:
                 return _rejected(proposal, [*findings, *again])
-        shrunk = proposal.quantity is None and case.shrink < 1
-        modified = shrunk or case.leverage != proposal.leverage or any(finding.cap is not None for finding in findings)
+    modified = lowered or case.leverage != proposal.leverage or (proposal.quantity is None and case.shrink < 1)
     status = VerdictStatus.MODIFIED if modified else VerdictStatus.APPROVED
     return Verdict(status, _reasons(findings) or _WITHIN_LIMITS, outcome)
 
@@ -92,9 +92,13 @@ def _findings(case: Case, rules: Iterable[Rule]) -> list[Finding]:
 
 def _allowed(case: Case, findings: list[Finding]) -> Decimal | None:
     """The largest quantity that every rule allows, or None where one refuses."""
-    if case.wanted is None or any(finding.refuses for finding in findings):
-        return None
-    return min([case.wanted, *(finding.cap for finding in findings if finding.cap is not None)])
+    allowed = case.wanted
+    for finding in findings:
+        if finding.refuses:
+            return None
+        if finding.cap is not None and allowed is not None:
+            allowed = min(allowed, finding.cap)
+    return allowed
 
 
 def _rejected(proposal: Proposal, findings: list[Finding]) -> Verdict:
@@ -103,6 +107,8 @@ def _rejected(proposal: Proposal, findings: list[Finding]) -> Verdict:
 
 def _reasons(findings: list[Finding]) -> tuple[Reason, ...]:
     """Every reason, those that refuse first, else in the order of the reason codes, whatever the order of the rules."""
+    if not findings:
+        return ()
     ordered = sorted(
         findings,
         key=lambda finding: (not finding.refuses, _ORDER[finding.reason.code], *finding.reason.context.values()),

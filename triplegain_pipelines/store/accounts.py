@@ -7,6 +7,7 @@ from decimal import Decimal
 import psycopg
 
 from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.store import events
 from triplegain_pipelines.store.statements import statement
 
 
@@ -22,12 +23,25 @@ class Account:
     opened_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class TakenBooks:
+    """What a transaction that has taken an account's books knows of it.
+
+    `token` is the newest of the fence and `holder` who took it; `end` is the end of the chain of events.
+    """
+
+    currency: str
+    token: int
+    holder: str
+    end: events.ChainEnd
+
+
 def insert(connection: psycopg.Connection, schema: str, account: Account) -> bool:
     """Write a new account; False where it exists already, and then nothing is changed."""
     cursor = connection.execute(
         statement(
             """INSERT INTO {schema}.accounts (account, venue, currency, starting_cash, simulated, opened_at)
-               VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+               VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING account""",
             schema,
         ),
         [
@@ -39,27 +53,22 @@ def insert(connection: psycopg.Connection, schema: str, account: Account) -> boo
             account.opened_at,
         ],
     )
-    return cursor.rowcount == 1
+    return cursor.fetchone() is not None
 
 
-def lock(connection: psycopg.Connection, schema: str, account: str) -> Account:
-    """Take the account's row until the transaction ends: everything that writes to its books waits here.
+def take_books(connection: psycopg.Connection, schema: str, account: str) -> TakenBooks:
+    """Take the account's books until the transaction ends: everything that writes to them waits for it.
 
     Raises:
         InputError: the account was never opened.
     """
-    row = connection.execute(
-        statement(
-            """SELECT account, venue, currency, starting_cash, simulated, opened_at
-               FROM {schema}.accounts WHERE account = %s FOR NO KEY UPDATE""",
-            schema,
-        ),
-        [account],
-    ).fetchone()
-    if row is None:
+    row = connection.execute(statement("SELECT * FROM {schema}.take_books(%s)", schema), [account]).fetchone()
+    if row is None or row[0] is None:
         msg = f"there is no account {account!r} in {schema}; open it before trading with it"
         raise InputError(msg)
-    return Account(*row)
+    _, currency, token, holder, sequence, digest = row
+    end = events.NO_EVENTS if sequence is None else events.ChainEnd(sequence, digest)
+    return TakenBooks(currency, token or 0, holder or "nobody", end)
 
 
 def balance(connection: psycopg.Connection, schema: str, account: str, currency: str) -> Decimal:

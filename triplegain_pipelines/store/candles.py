@@ -38,10 +38,12 @@ class Coverage:
 
 # Three steps, each on what the one before left. An upsert alone would lock and so rewrite every row it meets, which
 # makes a second import as slow as the first.
+# The range is said to the planner, which else reads the whole series where it has no statistics yet.
 # A delivery that does not know the number of trades, such as REST history, leaves the known number as it is.
 _FORGET_KNOWN: LiteralString = """
     DELETE FROM staged_candles s USING market.candles c
     WHERE c.venue = %(venue)s AND c.symbol = %(symbol)s AND c.timeframe = %(timeframe)s AND c.opened_at = s.opened_at
+        AND c.opened_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
         AND (c.open, c.high, c.low, c.close, c.volume, c.trades)
             IS NOT DISTINCT FROM (s.open, s.high, s.low, s.close, s.volume, coalesce(s.trades, c.trades))
 """
@@ -53,6 +55,7 @@ _REVISE: LiteralString = """
         c.recorded_at, %(source)s
     FROM market.candles c JOIN staged_candles s USING (opened_at)
     WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
+        AND opened_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
     ORDER BY opened_at
 """
 _UPSERT: LiteralString = """
@@ -137,12 +140,11 @@ def upsert_candles(
         frame: keeps the contract `candles`.
         source: what delivered them, stored with each.
     """
-    key = {**_key(venue, symbol, timeframe), "source": source}
+    times = frame["opened_at"]
+    key = {**_key(venue, symbol, timeframe), "source": source, "first": times.min(), "last": times.max()}
     # Two writers of one series would count each other's rows, or wait for each other's rows for ever.
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', %(venue)s::text, %(symbol)s::text, %(timeframe)s::text), 0))",
-        key,
-    )
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 0))"
+    connection.execute(lock, (f"candles/{venue}/{symbol}/{timeframe.value}",))
     stage(connection, frame, ("market", "candles"))
     identical = connection.execute(_FORGET_KNOWN, key).rowcount
     revised = connection.execute(_REVISE, key).rowcount

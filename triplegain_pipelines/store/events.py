@@ -1,6 +1,6 @@
 """The audit trail `trading_events`: append-only, each row with the hash of the one before it.
 
-The caller must hold the account's row (`accounts.lock`), which gives events one order.
+Who writes has taken the account's books, which gives events one order.
 """
 
 import hashlib
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -18,10 +17,10 @@ from triplegain_pipelines.store.statements import statement
 
 GENESIS = "0" * 64
 
-_NEWEST = "SELECT sequence, hash FROM {schema}.trading_events WHERE account = %s ORDER BY sequence DESC LIMIT 1"
 _INSERT = """
     INSERT INTO {schema}.trading_events (account, sequence, occurred_at, kind, payload, previous_hash, hash)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+    SELECT %s, made.* FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS made"""
 _CHAIN = """
     SELECT sequence, occurred_at, kind, payload, previous_hash, hash
     FROM {schema}.trading_events WHERE account = %s ORDER BY sequence"""
@@ -60,6 +59,17 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """Sequence and hash of the newest event of an account."""
+
+    sequence: int
+    hash: str
+
+
+NO_EVENTS = ChainEnd(0, GENESIS)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEvent:
     """An event as it was written."""
 
@@ -78,21 +88,16 @@ class ChainReport:
     detail: str
 
 
-def append(connection: psycopg.Connection, schema: str, account: str, events: Sequence[Event]) -> None:
-    """Write `events` behind the newest one."""
-    if not events:
-        return
-    newest = connection.execute(statement(_NEWEST, schema), [account]).fetchone()
-    sequence, previous = newest or (0, GENESIS)
-    rows: list[list[Any]] = []
-    for event in events:
-        sequence += 1
+def append(connection: psycopg.Connection, schema: str, account: str, events: Sequence[Event], end: ChainEnd) -> None:
+    """Write `events` behind `end`, which was read after the account's books were taken (`accounts.take_books`)."""
+    rows = []
+    for sequence, event in enumerate(events, end.sequence + 1):
         payload = canonical_json(event.payload)
-        digest = _digest(account, sequence, event.occurred_at, event.kind, payload, previous)
-        rows.append([account, sequence, event.occurred_at, event.kind, payload, previous, digest])
-        previous = digest
-    with connection.cursor() as cursor:
-        cursor.executemany(statement(_INSERT, schema), rows)
+        digest = _digest(account, sequence, event.occurred_at, event.kind, payload, end.hash)
+        rows.append((sequence, event.occurred_at, event.kind.value, payload, end.hash, digest))
+        end = ChainEnd(sequence, digest)
+    if rows:
+        connection.execute(statement(_INSERT, schema), [account, *map(list, zip(*rows, strict=True))])
 
 
 def verify_chain(connection: psycopg.Connection, schema: str, account: str) -> ChainReport:

@@ -10,6 +10,9 @@ import psycopg
 
 from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError
 
+# The server needs a moment to notice that a killed process is gone and to free what it held.
+_WAIT = "1s"
+
 
 def lock_session(connection: psycopg.Connection, account: str) -> None:
     """Take the account's lock for as long as the session of `connection` lives. `connection` must be on autocommit.
@@ -17,12 +20,12 @@ def lock_session(connection: psycopg.Connection, account: str) -> None:
     Raises:
         AccountBusyError: another session holds it.
     """
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended('triplegain.account.' || %s, 0))", [account]
-    ).fetchone()
-    if row is None or not row[0]:
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", [_WAIT])
+    try:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('triplegain.account.' || %s, 0))", [account])
+    except psycopg.errors.LockNotAvailable as error:
         msg = f"another process trades for the account {account!r} now; wait until it is done, or stop it"
-        raise AccountBusyError(msg)
+        raise AccountBusyError(msg) from error
 
 
 def take(connection: psycopg.Connection, account: str, holder: str, at: datetime) -> int:
@@ -38,19 +41,6 @@ def take(connection: psycopg.Connection, account: str, holder: str, at: datetime
         msg = f"the fence of the account {account!r} gave no token"
         raise StaleFenceError(msg)
     return int(row[0])
-
-
-def require(connection: psycopg.Connection, account: str, token: int) -> None:
-    """Hold the account's fence as it is until the transaction ends.
-
-    Raises:
-        StaleFenceError: `token` is not the newest one.
-    """
-    row = connection.execute("SELECT token, holder FROM ops.fences WHERE account = %s FOR SHARE", [account]).fetchone()
-    if row is None or row[0] != token:
-        newest = "there is none" if row is None else f"the newest is {row[0]} of {row[1]}"
-        msg = f"token {token} of the account {account!r} is stale ({newest}); stop, and let the newer holder go on"
-        raise StaleFenceError(msg)
 
 
 def newest(connection: psycopg.Connection, account: str) -> int:

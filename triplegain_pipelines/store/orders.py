@@ -93,12 +93,13 @@ def mark_submitted(connection: psycopg.Connection, schema: str, client_order_id:
     cursor = connection.execute(
         statement(
             """UPDATE {schema}.orders SET submitted_at = %s, changed_at = %s
-               WHERE client_order_id = %s AND state = 'PENDING_SUBMIT' AND submitted_at IS NULL""",
+               WHERE client_order_id = %s AND state = 'PENDING_SUBMIT' AND submitted_at IS NULL
+               RETURNING client_order_id""",
             schema,
         ),
         [at, at, client_order_id],
     )
-    if cursor.rowcount != 1:
+    if cursor.fetchone() is None:
         msg = f"order {client_order_id} was handed to the venue before; resolve it, never send it again"
         raise IllegalTransitionError(msg)
 
@@ -130,12 +131,12 @@ def move(
         statement(
             """UPDATE {schema}.orders SET state = %s, reason_code = %s, filled_quantity = %s, changed_at = %s,
                    venue_order_id = coalesce(%s, venue_order_id)
-               WHERE client_order_id = %s AND state = %s AND filled_quantity = %s""",
+               WHERE client_order_id = %s AND state = %s AND filled_quantity = %s RETURNING client_order_id""",
             schema,
         ),
         [state, reason, filled_quantity, at, venue_order_id, order.client_order_id, order.state, order.filled_quantity],
     )
-    if cursor.rowcount != 1:
+    if cursor.fetchone() is None:
         msg = f"order {order.client_order_id} is not {order.state} any more; read it again"
         raise IllegalTransitionError(msg)
 
@@ -165,7 +166,8 @@ def insert_fills(connection: psycopg.Connection, schema: str, account: str, fill
             statement(
                 """INSERT INTO {schema}.fills (venue, trade_id, account, client_order_id, symbol, side, quantity, price,
                        fee, fee_currency, filled_at)
-                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+                   RETURNING trade_id""",
                 schema,
             ),
             [
@@ -182,7 +184,7 @@ def insert_fills(connection: psycopg.Connection, schema: str, account: str, fill
                 fill.filled_at,
             ],
         )
-        if cursor.rowcount == 1:
+        if cursor.fetchone() is not None:
             new.append(fill)
     return new
 

@@ -116,5 +116,5 @@ def finish(
 def _row(row: tuple[Any, ...]) -> OutboxRow:
     outbox_id, decision_id, status, valid_until, token, reason = row
     return OutboxRow(
-        outbox_id, decision_id, OutboxStatus(status), valid_until, token, ReasonCode(reason) if reason else None
+        outbox_id, decision_id, OutboxStatus(status), valid_until, token, ReasonCode[reason] if reason else None
     )

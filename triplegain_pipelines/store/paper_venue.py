@@ -43,9 +43,10 @@ def register(connection: psycopg.Connection, client_order_id: UUID, *, refused: 
     what the other has done.
     """
     inserted = connection.execute(
-        "INSERT INTO paper_venue.client_order_ids VALUES (%s, %s) ON CONFLICT DO NOTHING", [client_order_id, refused]
+        "INSERT INTO paper_venue.client_order_ids VALUES (%s, %s) ON CONFLICT DO NOTHING RETURNING refused",
+        [client_order_id, refused],
     )
-    if inserted.rowcount == 1:
+    if inserted.fetchone() is not None:
         return None
     row = connection.execute(
         "SELECT refused FROM paper_venue.client_order_ids WHERE client_order_id = %s", [client_order_id]

@@ -258,9 +258,10 @@ def trading_counts(
 def reason_counts(
     connection: psycopg.Connection, schema: str, account: str, start: datetime, end: datetime
 ) -> list[ReasonCount]:
-    """Why decisions went on or ended, by stage: `consensus`, `risk` (each reason of a verdict), `fence` (the outbox).
+    """Why decisions went on or ended, by stage.
 
-    A verdict with three reasons counts under each of them.
+    `consensus`: what was decided, one reason each. `order path`: decisions that were to be traded and made no order,
+    one reason each. `risk`: verdicts, which count under each of their reasons.
     """
     rows = _rows(
         connection,
@@ -274,7 +275,7 @@ def reason_counts(
            FROM {schema}.verdicts v, jsonb_array_elements(v.reasons) reason
            WHERE v.account = %(account)s AND v.decided_at > %(start)s AND v.decided_at <= %(end)s GROUP BY 2, 3
            UNION ALL
-           SELECT 'fence', status, coalesce(reason_code, status), count(*), min(changed_at), max(changed_at)
+           SELECT 'order path', status, coalesce(reason_code, status), count(*), min(changed_at), max(changed_at)
            FROM {schema}.outbox
            WHERE account = %(account)s AND changed_at > %(start)s AND changed_at <= %(end)s
              AND status IN ('REFUSED', 'EXPIRED') GROUP BY 2, 3

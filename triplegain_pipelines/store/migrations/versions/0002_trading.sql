@@ -214,6 +214,19 @@ CREATE TABLE {schema}.trading_events (
 
 CREATE INDEX trading_events_decision ON {schema}.trading_events ((payload::json ->> 'decision_id'));
 
+-- Takes an account's books: everything that writes to them waits here for whoever has them. Three statements and not one
+-- join, because a statement that has waited for a lock still sees the other tables as they were before the wait.
+CREATE FUNCTION {schema}.take_books(wanted text, OUT venue text, OUT currency text, OUT token bigint, OUT holder text,
+                                    OUT sequence bigint, OUT hash text) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT a.venue, a.currency INTO take_books.venue, take_books.currency
+        FROM {schema}.accounts a WHERE a.account = wanted FOR NO KEY UPDATE;
+    SELECT f.token, f.holder INTO take_books.token, take_books.holder
+        FROM ops.fences f WHERE f.account = wanted FOR SHARE;
+    SELECT e.sequence, e.hash INTO take_books.sequence, take_books.hash
+        FROM {schema}.trading_events e WHERE e.account = wanted ORDER BY e.sequence DESC LIMIT 1;
+END $$;
+
 CREATE FUNCTION {schema}.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%.% is append-only: % is refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP;

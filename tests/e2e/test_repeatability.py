@@ -1,0 +1,109 @@
+"""The same question has the same answer: in a fresh database, after a kill, and whatever the future holds."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+from homes import BTC, ETH, PROGRAM, Home, imported_home
+
+pytestmark = [pytest.mark.backtest, pytest.mark.slow]
+
+# The hours around the crash: trades, stops and an open position at any moment of a kill.
+_RANGE = ("2024-08-04", "2024-08-06")
+_ARGUMENTS = ("replay", "--symbols", "BTC/USDT,ETH/USDT", "--from", _RANGE[0], "--to", _RANGE[1], "--json")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, recorded_data: Path) -> str:
+    """The result hash of an undisturbed run."""
+    home = imported_home(tmp_path_factory.mktemp("reference") / "home", recorded_data)
+    summary = home.replay(*_RANGE)
+    assert summary["fills"] > 0
+    return str(summary["result_hash"])
+
+
+@pytest.mark.xdist_group("repeatability")
+def test_two_fresh_databases_give_the_same_result(tmp_path: Path, recorded_data: Path, reference: str) -> None:
+    """B2: a result that depends on the machine, the clock or the order of rows cannot be trusted twice."""
+    home = imported_home(tmp_path / "home", recorded_data)
+    assert home.replay(*_RANGE)["result_hash"] == reference
+
+
+@pytest.mark.xdist_group("repeatability")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_killed_run_ends_the_same_when_started_again(
+    tmp_path: Path, recorded_data: Path, reference: str, seed: int
+) -> None:
+    """X3: whatever dies when, no order is sent twice, no fill is lost, and the result is the same."""
+    home = imported_home(tmp_path / "home", recorded_data)
+    draw = np.random.default_rng(seed)
+    # Somewhere in the walk or shortly before: the step in which orders are sent.
+    events = int(draw.integers(1, 60))
+    kill_after_events(home, events)
+    summary = home.replay(*_RANGE)
+    assert summary["result_hash"] == reference, f"seed {seed}: killed after {events} events"
+    with home.rows() as connection:
+        twice = connection.execute(
+            """SELECT decision_id, leg FROM paper_trading.intents i JOIN paper_trading.orders o USING (client_order_id)
+               WHERE o.state <> 'LOST' GROUP BY 1, 2 HAVING count(*) > 1"""
+        ).fetchall()
+    assert twice == []
+
+
+def kill_after_events(home: Home, events: int) -> None:
+    """Start the replay and kill it, children and all, once its account's trail has that many events."""
+    with home.rows() as connection:
+        connection.autocommit = True
+        connection.execute("SET statement_timeout = '5s'")
+        with subprocess.Popen(
+            [str(PROGRAM), *_ARGUMENTS],
+            env=home.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as running:
+            counted = 0
+            while counted < events and running.poll() is None:
+                row = connection.execute("SELECT count(*) FROM paper_trading.trading_events").fetchone()
+                counted = row[0] if row else 0
+            family = [running.pid, *(child.pid for child in psutil.Process(running.pid).children(recursive=True))]
+            for pid in family:
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.xdist_group("foresight")
+def test_no_decision_changes_when_the_future_does(tmp_path: Path, recorded_data: Path) -> None:
+    """B2: look-ahead. Every candle from noon of 5 August on is altered; no decision made until then may differ."""
+    cut = pl.datetime(2024, 8, 5, 12, time_zone="UTC")
+    decisions = []
+    for name, factor in (("true", 1.0), ("altered", 1.7)):
+        home = Home(tmp_path / name)
+        for file in (BTC, ETH):
+            frame = pl.read_parquet(recorded_data / "candles" / file)
+            future = pl.col("time") >= cut.cast(frame.schema["time"])
+            changed = frame.with_columns(
+                pl.when(future).then(pl.col(column) * factor).otherwise(pl.col(column)).alias(column)
+                for column in ("open", "high", "low", "close", "volume")
+            )
+            path = tmp_path / name
+            path.mkdir(exist_ok=True)
+            changed.write_parquet(path / file)
+            assert home.run("import", path / file).returncode == 0
+        home.replay("2024-08-05", "2024-08-06")
+        with home.rows() as connection:
+            decisions.append(
+                connection.execute(
+                    """SELECT d.as_of, d.symbol, d.decision_id, d.p_up, d.action, s.content_hash
+                       FROM research.consensus_decisions d JOIN research.snapshots s USING (snapshot_id)
+                       ORDER BY d.as_of, d.symbol"""
+                ).fetchall()
+            )
+    # The candle that opens at noon closes a minute later: 12:00:10 is the last decision that cannot know it.
+    until = 2 * 13
+    assert decisions[0][:until] == decisions[1][:until]
+    assert decisions[0][until:] != decisions[1][until:]
