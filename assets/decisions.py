@@ -13,12 +13,9 @@ from triplegain_pipelines.agents.prompt import template_hash
 from triplegain_pipelines.agents.seats import SEATS_VERSION
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.decisions import ForecastStatus
-from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.market.digest import frame_digest
-from triplegain_pipelines.operations.deliberation import ask_about, decide_on, settle_outcomes
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.operations.watch import open_session_account
 from triplegain_pipelines.store.database import Database
 
 
@@ -35,6 +32,8 @@ def seat_forecasts(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """One forecast of each of six seats for each snapshot. A failed seat abstains with its reason; it never holds."""
+    from triplegain_pipelines.operations.deliberation import ask_about
+
     forecasts = ask_about(database, session, *utc_range(context))
     seats: dict[str, Counter[str]] = {}
     for one in forecasts:
@@ -67,6 +66,8 @@ def forecast_outcomes(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """What came of each forecast, by a rule fixed in advance: in at the next open, out at the horizon."""
+    from triplegain_pipelines.operations.deliberation import settle_outcomes
+
     outcomes = settle_outcomes(database, session, *utc_range(context))
     ups = outcomes["went_up"].mean() if outcomes.height else None
     return dg.MaterializeResult(
@@ -90,10 +91,11 @@ def consensus_decisions(
     desk: dg.ResourceParam[Desk],
 ) -> dg.MaterializeResult:
     """The consensus on each snapshot. Those that are still valid go to the outbox, except in a replay."""
+    from triplegain_pipelines.operations.deliberation import decide_on, hand_over
+
     made = decide_on(database, session, *utc_range(context))
     if not session.replay:
-        open_session_account(desk, session)
-        queue_decisions(desk, [one for one in made.decisions if one.valid_until >= session.clock.now()])
+        hand_over(desk, session, made.decisions)
     actions = Counter((one.symbol, one.action, one.reason_code) for one in made.decisions)
     rows = [{"symbol": s, "action": a, "reason": r, "count": n} for (s, a, r), n in sorted(actions.items())]
     odds = {symbol: [one.p_up for one in made.decisions if one.symbol == symbol] for symbol in session.symbols}

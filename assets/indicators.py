@@ -11,7 +11,6 @@ from triplegain_pipelines.agents.snapshot import SNAPSHOT_VERSION
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.evidence import IndicatorReading, Snapshot
 from triplegain_pipelines.indicators.registry import INDICATORS_VERSION
-from triplegain_pipelines.operations.evidence import gather
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.indicators import upsert_indicators
@@ -44,6 +43,8 @@ def evidence(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> Iterator[dg.MaterializeResult]:
     """Both come of one walk over the decision times."""
+    from triplegain_pipelines.operations.evidence import gather
+
     start, end = utc_range(context)
     readings: list[IndicatorReading] = []
     snapshots: list[Snapshot] = []

@@ -6,8 +6,6 @@ from assets.metadata import table
 from assets.partitions import Window
 from assets.portfolio import BOOKS
 from triplegain_pipelines.domain.canonical import content_hash
-from triplegain_pipelines.evaluation.report import report_document
-from triplegain_pipelines.operations.reporting import check_quality, compare_models, validate_account
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
 
@@ -21,6 +19,9 @@ def validation_report(
     config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """Whether the account's trading holds up: criteria, benchmarks, refusals, seats. A page, a JSON file and a row."""
+    from triplegain_pipelines.evaluation.report import report_document
+    from triplegain_pipelines.operations.reporting import validate_account
+
     written = validate_account(database, session, *config.period(session.clock.now()))
     report = written.report
     rows = [
@@ -44,6 +45,8 @@ def model_comparison(
     config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """The seats, the consensus and the baselines side by side in MLflow: a projection that can be made again."""
+    from triplegain_pipelines.operations.reporting import compare_models
+
     projected = compare_models(database, session, *config.period(session.clock.now()))
     address = f"http://127.0.0.1:{session.settings.environment.mlflow_port}/#/experiments/{projected.experiment_id}"
     return dg.MaterializeResult(
@@ -65,6 +68,8 @@ def data_quality_report(
     config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """The expectations on the stored tables, with Data Docs for people."""
+    from triplegain_pipelines.operations.reporting import check_quality
+
     quality = check_quality(database, session, *config.period(session.clock.now()))
     rows = [
         {"suite": s.name, "success": s.success, "expectations": s.expectations, "failed": s.failed}
@@ -74,6 +79,6 @@ def data_quality_report(
         metadata={
             "success": quality.success,
             "suites": table(rows),
-            "data docs": dg.MetadataValue.path(quality.docs_path),
+            "data docs": dg.MetadataValue.path(quality.summary_path),
         }
     )

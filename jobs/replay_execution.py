@@ -6,7 +6,6 @@ import dagster as dg
 
 from assets.partitions import Window
 from jobs.execution import tell_lineage
-from triplegain_pipelines.operations.replaying import walk_replay
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
 
@@ -19,6 +18,8 @@ def walk_history(
     session: dg.ResourceParam[Session],
 ) -> None:
     """Act on the account's decisions in order of time; a walk that was killed goes on where it was."""
+    from triplegain_pipelines.operations.replaying import walk_replay
+
     start, end = config.period(session.clock.now())
     walk_replay(database, session, start, end)
     days = [start + timedelta(days=number) for number in range((end - start).days)]

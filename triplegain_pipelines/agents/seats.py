@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from triplegain_pipelines.agents import offline
 from triplegain_pipelines.agents.answer import SeatAnswer, response_format
-from triplegain_pipelines.agents.baselines import BASELINES_VERSION
+from triplegain_pipelines.agents.baselines import BASELINES, BASELINES_VERSION
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.decisions import ForecastStatus
@@ -34,6 +34,15 @@ _TURNS = 2  # the question, and one request to repair an answer that breaks the 
 _CALLS_AT_ONCE = 96
 _ERROR_LENGTH = 300
 _COST_DIGITS = 12  # a millionth of a millionth of a dollar, under the price of any token
+
+_FREE = {
+    "litellm_provider": offline.PROVIDER,
+    "mode": "chat",
+    "input_cost_per_token": 0.0,
+    "output_cost_per_token": 0.0,
+    "cache_creation_input_token_cost": 0.0,
+    "cache_read_input_token_cost": 0.0,
+}
 
 # Its API refuses a schema although litellm's price map says otherwise; the schema is in the prompt too.
 _WITHOUT_SCHEMA = ("deepseek/",)
@@ -183,12 +192,11 @@ def _book(call: SeatCall, attempt: _Attempt, response: _Library) -> str:
     attempt.raw_answer = raw
     attempt.input_tokens += response.usage.prompt_tokens
     attempt.output_tokens += response.usage.completion_tokens
-    if not call.baseline:
-        cost = response._hidden_params.get("response_cost")  # noqa: SLF001 - where litellm documents it to be
-        if cost is None:
-            msg = f"litellm could not price the answer of {call.model}"
-            raise _UnknownPriceError(msg)
-        attempt.cost_usd += Decimal(repr(round(float(cost), _COST_DIGITS)))
+    cost = response._hidden_params.get("response_cost")  # noqa: SLF001 - where litellm documents it to be
+    if cost is None:
+        msg = f"litellm could not price the answer of {call.model}"
+        raise _UnknownPriceError(msg)
+    attempt.cost_usd += Decimal(repr(round(float(cost), _COST_DIGITS)))
     return raw
 
 
@@ -283,12 +291,14 @@ def _litellm() -> _Library:
                 completion_tokens=written.output_tokens,
                 total_tokens=written.input_tokens + written.output_tokens,
             )
-            response._hidden_params["response_cost"] = 0.0  # noqa: SLF001 - or litellm goes and looks for a price
+            # Said here, it need not be worked out from the price below: a sixth of an offline call.
+            response._hidden_params["response_cost"] = 0.0  # noqa: SLF001
             return response
 
         async def acompletion(self, **call: _Library) -> _Library:
             return self.completion(**call)
 
     litellm.suppress_debug_info = True
+    litellm.register_model({f"{offline.PROVIDER}/{name}": _FREE for name in BASELINES})
     litellm.custom_provider_map.append({"provider": offline.PROVIDER, "custom_handler": OfflineModels()})
     return litellm

@@ -1,5 +1,6 @@
 """From stored snapshots and signals to forecasts, outcomes and decisions of a range of time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -19,7 +20,10 @@ from triplegain_pipelines.domain.evidence import Signals, Snapshot
 from triplegain_pipelines.domain.forecasts import SeatForecast
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.evaluation.outcomes import LONGEST_WAIT, settle
+from triplegain_pipelines.execution.account import queue_decisions
+from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.operations.watch import open_session_account
 from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import read_pooled, save_decisions
@@ -79,6 +83,12 @@ def decide_on(database: Database, session: Session, start: datetime, end: dateti
         )
         differing = save_decisions(connection, decisions)
     return Deliberation(decisions, differing)
+
+
+def hand_over(desk: Desk, session: Session, decisions: Sequence[Decision]) -> None:
+    """Put the decisions that are still valid into the outbox of the account, which is opened if it is not open."""
+    open_session_account(desk, session)
+    queue_decisions(desk, [one for one in decisions if one.valid_until >= session.clock.now()])
 
 
 def _questions(

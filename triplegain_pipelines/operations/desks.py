@@ -4,7 +4,6 @@ from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.market import Instrument, PriceSource
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.paper_venue import PaperVenue, costs_of
-from triplegain_pipelines.market.history import TickerPrices
 from triplegain_pipelines.operations.feed import simulated_market
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
@@ -37,4 +36,6 @@ def current_prices(session: Session) -> PriceSource:
     """The prices of now: the simulated market's, or the venue's ticker."""
     if session.simulated:
         return simulated_market(session.settings, session.symbols)
+    from triplegain_pipelines.market.history import TickerPrices
+
     return TickerPrices(session.venue, session.clock)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 import psycopg
@@ -10,13 +10,14 @@ import psycopg
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.market.contracts import validate
 from triplegain_pipelines.market.headlines import Headline
-from triplegain_pipelines.market.history import fetch_candles
-from triplegain_pipelines.market.simulator import SimulatedMarket
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import SIMULATED_VENUE, Settings
 from triplegain_pipelines.store.candles import UpsertCount, upsert_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.headlines import read_headlines
+
+if TYPE_CHECKING:
+    from triplegain_pipelines.market.simulator import SimulatedMarket
 
 
 class Feed(Protocol):
@@ -38,7 +39,7 @@ class SimulatedFeed:
 
     source = "simulator"
 
-    def __init__(self, market: SimulatedMarket) -> None:
+    def __init__(self, market: "SimulatedMarket") -> None:
         self._market = market
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
@@ -60,6 +61,8 @@ class VenueFeed:
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
         """What the venue still gives: Kraken's newest 720 candles at most."""
+        from triplegain_pipelines.market.history import fetch_candles
+
         return fetch_candles(self._venue, symbol, start, end)
 
     def headlines(self, start: datetime, end: datetime) -> Sequence[Headline]:  # noqa: ARG002
@@ -87,8 +90,10 @@ def choose_feed(session: Session) -> Feed:
     return StoredFeed() if session.replay else VenueFeed(session.venue)
 
 
-def simulated_market(settings: Settings, symbols: tuple[str, ...]) -> SimulatedMarket:
+def simulated_market(settings: Settings, symbols: tuple[str, ...]) -> "SimulatedMarket":
     """The simulated market of the profile."""
+    from triplegain_pipelines.market.simulator import SimulatedMarket
+
     simulator = settings.profile.simulator
     if simulator is None:
         msg = "the profile has no section 'simulator'"

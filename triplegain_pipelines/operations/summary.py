@@ -12,13 +12,12 @@ _COUNTS = ("decisions", "forecasts", "abstentions", "proposals", "approved", "mo
 
 
 def summarise(database: Database, schema: str, session: Session, written: WrittenReport) -> dict[str, Any]:
-    """The summary that `triplegain replay --json` prints. Percentages are of the starting cash; hold is equal-weight."""
+    """The summary that `triplegain replay --json` prints. Holding is equal-weight."""
     document = report_document(written.report)
     with database.connection() as connection:
         newest = equity.newest(connection, schema, session.account)
     final = newest[1] if newest else session.starting_cash
     gained = (final / session.starting_cash - 1) * 100
-    refusals = [reason for reason in document["reasons"] if reason["status"] in {"REJECTED", "REFUSED", "EXPIRED"}]
     return {
         "account": session.account,
         "venue": session.venue,
@@ -27,13 +26,14 @@ def summarise(database: Database, schema: str, session: Session, written: Writte
         "from": document["period"]["start"],
         "to": document["period"]["end"],
         **{name: document["counts"][name] for name in _COUNTS},
-        "refusals": [{"code": reason["code"], "count": reason["count"]} for reason in refusals],
+        "refusals": [{"code": refusal["code"], "count": refusal["count"]} for refusal in document["refusals"]],
         "trades": document["counts"]["trades"],
         "trades_won": document["trades"]["wins"],
         "final_equity": format(final, "f"),
         "currency": session.currency,
         "total_return_pct": float(gained.quantize(Decimal("0.000001"))),
-        "buy_and_hold_pct": document["benchmarks"]["equal-weight hold"]["total_return"] * 100,
+        "buy_and_hold_pct": 100
+        * document["benchmarks"].get("equal-weight hold", {"total_return": 0.0})["total_return"],
         "max_drawdown_pct": document["portfolio"]["drawdown"]["depth"] * 100,
         "verdict": document["verdict"],
         "summary": document["summary"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from triplegain_pipelines.domain.market import Candle, exact_price
+from triplegain_pipelines.domain.orders import OrderState
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.execution.account import open_account
 from triplegain_pipelines.execution.desk import Desk
@@ -48,7 +49,11 @@ def watch(database: Database, session: Session, desk: Desk, feed: Feed, walked: 
         AccountBusyError: an order path is open; the next tick goes on.
     """
     with database.connection() as connection:
-        resting = [order for order in orders.alive(connection, desk.schema, desk.account) if order.intent.trigger_price]
+        resting = [
+            order
+            for order in orders.alive(connection, desk.schema, desk.account)
+            if order.intent.trigger_price or order.state is OrderState.PARTIALLY_FILLED
+        ]
     starts = {symbol: _unseen(symbol, resting, walked) for symbol in sorted({order.intent.symbol for order in resting})}
     candles = [candle for symbol, start in starts.items() for candle in _closed(database, session, feed, symbol, start)]
     if candles and isinstance(desk.broker, PaperVenue):
