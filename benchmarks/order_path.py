@@ -48,8 +48,10 @@ def main() -> None:
                 path.execute(one.decision_id)
             seconds, busy = monotonic_seconds() - started, time.process_time() - busy
         (orders,), (fills,) = floor.rows("SELECT count(*) FROM orders UNION ALL SELECT count(*) FROM fills")
-        print(f"{DECISIONS} decisions, {orders} orders, {fills} fills in {seconds:.2f} s ({busy:.2f} s in this process)")
-        print(f"{DECISIONS / seconds:.0f} decisions/s, {orders / seconds:.0f} orders/s")
+        sys.stdout.write(
+            f"{DECISIONS} decisions, {orders} orders, {fills} fills in {seconds:.2f} s ({busy:.2f} s in this process)\n"
+            f"{DECISIONS / seconds:.0f} decisions/s, {orders / seconds:.0f} orders/s\n"
+        )
 
 
 @contextmanager

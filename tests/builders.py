@@ -100,10 +100,7 @@ def store_decisions(database: Database, decisions: Iterable[Decision]) -> None:
         cursor.executemany(
             """INSERT INTO research.snapshots (snapshot_id, venue, symbol, as_of, content_hash, data_version,
                    code_version, document) VALUES (%s, %s, %s, %s, %s, 'test', 'test', '{}') ON CONFLICT DO NOTHING""",
-            [
-                (one.snapshot_id, one.venue, one.symbol, one.as_of, content_hash(str(one.snapshot_id)))
-                for one in made
-            ],
+            [(one.snapshot_id, one.venue, one.symbol, one.as_of, content_hash(str(one.snapshot_id))) for one in made],
         )
         save_decisions(connection, made)
 
@@ -275,9 +272,7 @@ def wandering(start: datetime, minutes: int, price: float, seed: int, sigma: flo
     return frame(start, zip(opens, highs, lows, closes, strict=True))
 
 
-def candle(
-    opened_at: datetime, open_: str, high: str, low: str, close: str, symbol: str = BTC
-) -> Candle:
+def candle(opened_at: datetime, open_: str, high: str, low: str, close: str, symbol: str = BTC) -> Candle:
     """A 1-minute candle with prices as text."""
     return Candle(symbol, opened_at, Decimal(open_), Decimal(high), Decimal(low), Decimal(close))
 
@@ -285,13 +280,14 @@ def candle(
 def frame(start: datetime, bars: Iterable[tuple[float, float, float, float]]) -> pl.DataFrame:
     """A candle frame: one bar (open, high, low, close) a minute from `start` on."""
     rows = list(bars)
-    times: Mapping[str, Any] = {
-        "opened_at": pl.Series(
-            [start + timedelta(minutes=number) for number in range(len(rows))], dtype=pl.Datetime("us", "UTC")
-        )
+    columns: dict[str, Any] = {
+        name: [float(row[place]) for row in rows] for place, name in enumerate(("open", "high", "low", "close"))
     }
-    prices = {name: [float(row[place]) for row in rows] for place, name in enumerate(("open", "high", "low", "close"))}
-    return pl.DataFrame({**times, **prices, "volume": [1.0] * len(rows), "trades": pl.Series([1] * len(rows), dtype=pl.Int32)})
+    times = [start + timedelta(minutes=number) for number in range(len(rows))]
+    return pl.DataFrame(
+        {"opened_at": times, **columns, "volume": [1.0] * len(rows), "trades": [1] * len(rows)},
+        schema_overrides={"opened_at": pl.Datetime("us", "UTC"), "trades": pl.Int32},
+    )
 
 
 class Killed(BaseException):

@@ -4,6 +4,7 @@ Nothing is computed here: a command prepares the home, calls one function and sh
 """
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def main() -> NoReturn:
     """Run the command; an error of ours is one clear line and exit code 1."""
+    # Asked to stop, a command leaves by its exits, which stop the server that it started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         app()
     except TripleGainError as error:
@@ -216,12 +219,13 @@ def up() -> None:
     from triplegain_pipelines.services.supervisor import Supervisor, only_one, require_free_port
 
     own = settings()
-    for name, port in service_ports(own).items():
-        require_free_port(name, port)
-    with only_one(own.home), running_home(own) as urls:
-        out.print(f"TripleGain, profile [bold]{own.environment.profile}[/], state in {own.home}", soft_wrap=True)
-        services = Supervisor(service_parts(own, urls), process_environment(own, urls), own.home / "logs")
-        services.run(lambda part: out.print(f"  {part.name:<10} {part.address or 'running'}"))
+    with only_one(own.home):
+        for name, port in service_ports(own).items():
+            require_free_port(name, port)
+        with running_home(own) as urls:
+            out.print(f"TripleGain, profile [bold]{own.environment.profile}[/], state in {own.home}", soft_wrap=True)
+            services = Supervisor(service_parts(own, urls), process_environment(own, urls), own.home / "logs")
+            services.run(lambda part: out.print(f"  {part.name:<10} {part.address or 'running'}"))
     out.print("stopped")
 
 
@@ -260,7 +264,7 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     grid.add_row("decided", f"{summary['decisions']:,} decisions from {asked}")
     grid.add_row("risk", f"{summary['proposals']} proposals: {judged}")
     for refusal in summary["refusals"][:6]:
-        grid.add_row("", f"{refusal['count']:>5} × {ReasonCode(refusal['code']).meaning}")
+        grid.add_row("", f"{refusal['count']:>5} times: {ReasonCode[refusal['code']].meaning}")
     grid.add_row("orders", f"{summary['orders']} orders, {summary['fills']} fills, {summary['trades']} trades closed")
     worth = f"{Decimal(summary['final_equity']):,.2f} {summary['currency']}, {summary['total_return_pct']:+.2f} %"
     grid.add_row("equity", f"{worth}; holding instead: {summary['buy_and_hold_pct']:+.2f} %")

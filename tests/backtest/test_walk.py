@@ -4,7 +4,19 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import ACCOUNT, BTC, ETH, START, decision, forget_trading, frame, limits, store_decisions, walk_plan, wandering
+from builders import (
+    ACCOUNT,
+    BTC,
+    ETH,
+    START,
+    decision,
+    forget_trading,
+    frame,
+    limits,
+    store_decisions,
+    walk_plan,
+    wandering,
+)
 
 from triplegain_pipelines.backtest.walk import WalkPlan, acted_on_at, walk_history
 from triplegain_pipelines.domain.decisions import Action
@@ -99,21 +111,27 @@ def test_the_books_balance_at_every_row(database: Database) -> None:
         certain = sum((amount for when, amount in booked if when < at), Decimal(0))
         assert cash == certain or any(when == at for when, _ in booked), at
     assert rows(database, "SELECT currency FROM ledger GROUP BY currency HAVING sum(amount) <> 0") == []
-    assert rows(
-        database,
-        """SELECT 1 FROM balances b WHERE amount <> (SELECT sum(amount) FROM ledger l
+    assert (
+        rows(
+            database,
+            """SELECT 1 FROM balances b WHERE amount <> (SELECT sum(amount) FROM ledger l
            WHERE l.currency = b.currency AND posting = 'holdings')""",
-    ) == []
+        )
+        == []
+    )
     profits = rows(database, "SELECT sum(profit), count(*) FROM trades")[0]
     assert profits[1] >= 5
     still_open = rows(database, "SELECT count(*) FROM positions")[0][0]
     if not still_open:
         assert marks[-1][3] == 2_100 + profits[0]
-    assert rows(
-        database,
-        """SELECT 1 FROM orders o WHERE filled_quantity <>
+    assert (
+        rows(
+            database,
+            """SELECT 1 FROM orders o WHERE filled_quantity <>
                (SELECT coalesce(sum(quantity), 0) FROM fills f WHERE f.client_order_id = o.client_order_id)""",
-    ) == []
+        )
+        == []
+    )
 
 
 def test_resting_orders_never_exceed_the_position(database: Database) -> None:
@@ -121,14 +139,13 @@ def test_resting_orders_never_exceed_the_position(database: Database) -> None:
     plan = busy_plan(fill_rate=0.01)
     store_decisions(database, plan.decisions)
     walk_history(database, plan)
-    for (held,) in rows(database, "SELECT quantity FROM positions"):
-        assert held > 0
-    assert rows(
-        database,
-        """SELECT symbol FROM orders JOIN intents USING (client_order_id, symbol) WHERE state = 'OPEN' AND leg = 'STOP'
-           GROUP BY symbol HAVING sum(quantity) <> (SELECT quantity FROM positions p WHERE p.symbol = intents.symbol)"""
-        .replace("intents.symbol)", "min(orders.symbol))"),
-    ) == []
+    unequal = """SELECT symbol FROM positions p WHERE quantity IS DISTINCT FROM
+                     (SELECT sum(i.quantity) FROM orders o JOIN intents i USING (client_order_id)
+                      WHERE i.symbol = p.symbol AND i.leg = 'STOP' AND o.state = 'OPEN')"""
+    assert rows(database, unequal) == []
+    orphans = """SELECT 1 FROM orders o JOIN intents i USING (client_order_id)
+                 WHERE o.state = 'OPEN' AND NOT EXISTS (SELECT FROM positions p WHERE p.symbol = i.symbol)"""
+    assert rows(database, orphans) == []
     assert rows(database, "SELECT count(*) FROM orders WHERE state IN ('UNKNOWN', 'PENDING_SUBMIT')") == [(0,)]
 
 

@@ -1,14 +1,17 @@
 """The order path against the real database and the paper venue: fence, ambiguity, protection, exactly-once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from builders import ACCOUNT, BTC, COSTS, ETH, TradingFloor, candle, decision, trading_floor
 
-from builders import ACCOUNT, BTC, ETH, TradingFloor, candle, decision, trading_floor
 from triplegain_pipelines.domain.decisions import Action
-from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError, UnavailableError
+from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError, UnavailableError, UnknownOutcomeError
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
+from triplegain_pipelines.execution.broker import VenueRejectionError
+from triplegain_pipelines.execution.guard import walk
 from triplegain_pipelines.execution.order_path import Claim, OrderPath
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.outbox import OutboxStatus
@@ -264,7 +267,7 @@ def test_an_order_that_arrives_after_it_was_given_up_is_refused(floor: TradingFl
     with OrderPath(floor.desk) as path:
         path.execute(made.decision_id)
     held = position(floor)
-    with pytest.raises(Exception, match="does not exist"):
+    with pytest.raises(VenueRejectionError, match="does not exist"):
         floor.venue.submit(late)
     assert position(floor) == held
     assert floor.rows("SELECT count(*) FROM paper_venue.orders WHERE order_type = 'MARKET'")[0][0] == 1
@@ -281,6 +284,24 @@ def test_an_unknown_order_blocks_its_symbol_and_no_other(floor: TradingFloor) ->
     execute(floor, again)
     assert outcome(floor, again) == ("REFUSED", ReasonCode.UNRESOLVED_ORDER)
     assert execute(floor, other) is OutboxStatus.DONE
+
+
+def test_an_order_that_becomes_unknown_after_the_verdict_stops_the_sending(floor: TradingFloor) -> None:
+    """Rule 2: the symbol is looked at once more before anything is sent in it."""
+    floor.broker.lose_request.add("ENTRY")
+    first, second = decision(), decision(as_of=floor.clock.now() + timedelta(minutes=1))
+    execute(floor, first)
+    floor.pass_time(timedelta(minutes=1))
+    floor.queue(second)
+    with OrderPath(floor.desk) as path:
+        claim = path.claim(second.decision_id)
+        assert isinstance(claim, Claim)
+        assert path.check_risk(second.decision_id, claim.token).goes_on
+        with floor.database.connection() as connection:
+            connection.execute("UPDATE paper_trading.orders SET state = 'UNKNOWN' WHERE state = 'LOST'")
+        path.submit(second.decision_id, claim.token)
+    assert outcome(floor, second) == ("REFUSED", ReasonCode.UNRESOLVED_ORDER)
+    assert len(floor.broker.submissions) == 1
 
 
 def test_closing_goes_through_an_open_breaker_and_a_stale_heartbeat(floor: TradingFloor) -> None:
@@ -342,9 +363,10 @@ def test_no_exit_is_sent_while_a_cancellation_is_unanswered(floor: TradingFloor)
     floor.broker.lose_cancel = True
     exiting = decision(as_of=floor.clock.now(), action=Action.CLOSE)
     floor.queue(exiting)
-    with OrderPath(floor.desk) as path, pytest.raises(Exception, match="reconcile first"):
+    with OrderPath(floor.desk) as path:
         path._reconciled = True
-        path.execute(exiting.decision_id)
+        with pytest.raises(UnknownOutcomeError, match="reconcile first"):
+            path.execute(exiting.decision_id)
     assert "EXIT" not in [intent.leg for intent in floor.broker.submissions]
     with OrderPath(floor.desk) as path:
         assert path.execute(exiting.decision_id) is OutboxStatus.DONE
@@ -380,16 +402,12 @@ def test_a_lost_stop_is_placed_again(floor: TradingFloor) -> None:
 
 def test_a_part_filled_later_gets_its_own_stop(database: Database) -> None:
     """X1: a partial fill is protected at once, and what comes later is protected when it comes."""
-    from builders import COSTS
-    from dataclasses import replace
-
     floor = trading_floor(database, costs=replace(COSTS, fill_rate=0.000001))
     execute(floor, decision())
     first = position(floor)
     asked = orders(floor)[0][3]
     assert 0 < first < asked
     floor.pass_time(timedelta(minutes=2))
-    from triplegain_pipelines.execution.guard import walk
 
     walk(floor.desk, floor.venue, [candle(floor.clock.now() - timedelta(minutes=1), "10000", "10010", "9990", "10000")])
     assert position(floor) == asked
@@ -401,7 +419,6 @@ def test_a_database_that_does_not_answer_is_not_an_empty_one(floor: TradingFloor
     """Rule 4: an unreachable database must stop the path, not look like an account without orders."""
     floor.desk.database.close()
     broken = Database("postgresql://nobody:secret@127.0.0.1:9/nowhere")
-    from dataclasses import replace
 
     with pytest.raises(UnavailableError), OrderPath(replace(floor.desk, database=broken)):
         pass

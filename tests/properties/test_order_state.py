@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from builders import START, BTC, decision, trading_floor
+from builders import BTC, START, decision, trading_floor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

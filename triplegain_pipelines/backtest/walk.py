@@ -88,6 +88,7 @@ def walk_history(database: Database, plan: WalkPlan, on_progress: Callable[[date
         limits=plan.limits,
         fee_rate=costs_of(plan.paper).fee,
         instruments=plan.instruments,
+        durable=False,
     )
     open_account(
         desk,

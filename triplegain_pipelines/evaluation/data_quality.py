@@ -79,7 +79,7 @@ def write_quality_report(
     Raises:
         UnavailableError: the database does not answer; the Data Docs that are there stay.
     """
-    database.check()
+    database.analyze()
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
 
@@ -184,7 +184,7 @@ def _prices() -> _Expectations:
         *(gxe.ExpectColumnValuesToNotBeNull(column=name) for name in ("open", "high", "low", "close", "volume")),
         gxe.ExpectColumnValuesToBeBetween(column="close", min_value=0, strict_min=True),
         gxe.ExpectColumnValuesToBeBetween(column="volume", min_value=0),
-        gxe.ExpectCompoundColumnsToBeUnique(column_list=["venue", "symbol", "timeframe", "opened_at"]),
+        gxe.UnexpectedRowsExpectation(unexpected_rows_query=quality.REPEATED_BAR, description="each bar is there once"),
         gxe.UnexpectedRowsExpectation(
             unexpected_rows_query=quality.OHLC_BROKEN,
             description="the low is the lowest and the high the highest price of each candle",
@@ -205,7 +205,9 @@ def _decisions() -> _Expectations:
         gxe.ExpectColumnValuesToBeBetween(column="p_up", min_value=0, max_value=1),
         gxe.ExpectColumnValuesToBeBetween(column="agreement", min_value=0, max_value=1),
         gxe.ExpectColumnValuesToBeBetween(column="answers", min_value=0, max_value=6),
-        gxe.ExpectCompoundColumnsToBeUnique(column_list=["account", "symbol", "as_of"]),
+        gxe.UnexpectedRowsExpectation(
+            unexpected_rows_query=quality.REPEATED_DECISION, description="each moment is decided once"
+        ),
         gxe.UnexpectedRowsExpectation(
             unexpected_rows_query=quality.NEW_RISK_WITHOUT_QUORUM, description="no new risk without a quorum"
         ),

@@ -72,6 +72,7 @@ def write_validation_report(
         InputError: there is no such account, or the period is empty.
         UnavailableError: the database does not answer; nothing is written then.
     """
+    database.analyze()
     with database.connection() as connection:
         inputs = collect(
             connection,

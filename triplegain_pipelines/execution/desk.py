@@ -25,7 +25,8 @@ class Desk:
     """One account's clock, prices and broker, with the limits it trades under.
 
     `schema` is `paper_trading` unless somebody says otherwise, `fee_rate` the venue's fee as a fraction, and `live`
-    whether real money is traded.
+    whether real money is traded. `durable` is off only where the venue is in the same database and all of it can be
+    made again: a replay, whose commits need not wait for the disk.
     """
 
     database: Database
@@ -38,6 +39,7 @@ class Desk:
     instruments: Mapping[str, Instrument]
     schema: str = PAPER
     live: bool = False
+    durable: bool = True
 
     def instrument(self, symbol: str) -> Instrument:
         """The steps and minimums of `symbol`.
@@ -91,7 +93,7 @@ def account_transaction(desk: Desk, token: int | None) -> Iterator[AccountTransa
         StaleFenceError: a newer holder has the account.
     """
     with desk.database.connection() as connection:
-        books = accounts.take_books(connection, desk.schema, desk.account)
+        books = accounts.take_books(connection, desk.schema, desk.account, durable=desk.durable)
         if token is not None and token != books.token:
             msg = (
                 f"token {token} of the account {desk.account!r} is stale: {books.holder} has taken {books.token}; "

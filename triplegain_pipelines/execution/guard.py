@@ -101,8 +101,8 @@ def guard(desk: Desk) -> GuardReport:
 def walk(desk: Desk, venue: PaperVenue, candles: Iterable[Candle]) -> int:
     """Show closed 1-minute candles to the paper venue, oldest first, and settle after each; how many orders changed.
 
-    Candles that were shown before change nothing. The claim of a running order path stays valid, and every position
-    has its stop and target at the end.
+    Candles that were shown before change nothing. The claim of a running order path stays valid. At the end unknown
+    outcomes are resolved as far as the venue answers, and every position has its stop and target.
 
     Raises:
         AccountBusyError: an order path is open for the account; come back at the next tick.
@@ -114,5 +114,5 @@ def walk(desk: Desk, venue: PaperVenue, candles: Iterable[Candle]) -> int:
             touched = venue.match(desk.account, candle)
             path.settle_changes(token, touched)
             changed += len(touched)
-        path.protect_all(token)
+        path.mend(token)
     return changed

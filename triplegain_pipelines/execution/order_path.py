@@ -173,12 +173,16 @@ class OrderPath:
         for symbol in sorted({order.intent.symbol for order in found}):
             protect(self._desk, token, symbol)
 
-    def protect_all(self, token: int) -> None:
-        """Mend the protection of every position."""
+    def mend(self, token: int) -> None:
+        """Resolve sent orders of unknown outcome, and see that every position has its stop and target."""
         with account_transaction(self._desk, token) as transaction:
+            alive = orders.alive(transaction.connection, transaction.schema, self._desk.account)
             held = positions.read_all(transaction.connection, transaction.schema, self._desk.account)
-        for position in held:
-            protect(self._desk, token, position.symbol)
+        unknown = [order for order in alive if order.is_unresolved and order.submitted_at is not None]
+        if unknown:
+            follow(self._desk, token, unknown)
+        for symbol in sorted({position.symbol for position in held} | {order.intent.symbol for order in unknown}):
+            protect(self._desk, token, symbol)
 
     def newest_token(self) -> int:
         """The token of the newest claim, for what works under the lock beside a claim without making it stale."""
@@ -189,8 +193,8 @@ class OrderPath:
         """All four steps in one go."""
         claim = self.claim(decision_id)
         if isinstance(claim, Claim):
-            self.check_risk(decision_id, claim.token)
-            self.submit(decision_id, claim.token)
+            if self.check_risk(decision_id, claim.token).goes_on:
+                self.submit(decision_id, claim.token)
             return self.settle(decision_id, claim.token)
         with account_transaction(self._desk, None) as transaction:
             return self._row(transaction, decision_id).status

@@ -6,6 +6,7 @@ a `PriceSource`; what is filled where is in `matching`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -83,7 +84,7 @@ class PaperVenue:
             accepted_at=self._clock.now(),
         )
         fill = self._first_fill(order, seed) if intent.order_type is OrderType.MARKET else None
-        with self._database.connection() as connection:
+        with self._transaction() as connection:
             refused = tables.register(connection, intent.client_order_id, refused=False)
             if refused:
                 msg = f"order {intent.client_order_id} came after the venue had said that it does not exist"
@@ -110,7 +111,7 @@ class PaperVenue:
         Raises:
             VenueRejectionError: there is no such order.
         """
-        with self._database.connection() as connection:
+        with self._transaction() as connection:
             order = tables.read(connection, client_order_id)
             if order is None:
                 msg = f"the paper venue knows no order {client_order_id} that could be cancelled"
@@ -121,7 +122,7 @@ class PaperVenue:
 
     def lookup(self, client_order_id: UUID) -> VenueOrder | None:
         """The order, or None. After None the venue refuses the id for ever, which makes the answer certain."""
-        with self._database.connection() as connection:
+        with self._transaction() as connection:
             if tables.register(connection, client_order_id, refused=True) is not False:
                 return None
             return self._known(connection, client_order_id)
@@ -131,7 +132,7 @@ class PaperVenue:
 
         Matching a candle again changes nothing.
         """
-        with self._database.connection() as connection:
+        with self._transaction() as connection:
             orders = tables.live(connection, account, candle.symbol)
             matching = _CandleMatch(connection, self, orders, candle)
             return tuple(matching.run())
@@ -155,6 +156,12 @@ class PaperVenue:
     def slipped(self, order: RestingOrder, price: Decimal) -> Decimal:
         """`price` with slippage against the order."""
         return slipped(price, order.side, self._costs.slippage, self._instruments[order.symbol])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection]:
+        with self._database.connection() as connection:
+            tables.relax(connection)
+            yield connection
 
     def _first_fill(self, order: RestingOrder, seed: str) -> Fill:
         try:

@@ -56,13 +56,17 @@ def insert(connection: psycopg.Connection, schema: str, account: Account) -> boo
     return cursor.fetchone() is not None
 
 
-def take_books(connection: psycopg.Connection, schema: str, account: str) -> TakenBooks:
+def take_books(connection: psycopg.Connection, schema: str, account: str, *, durable: bool) -> TakenBooks:
     """Take the account's books until the transaction ends: everything that writes to them waits for it.
+
+    Where `durable` is off, the commit does not wait for the disk: a crash of the server loses the newest transactions,
+    but never one without all that came after it.
 
     Raises:
         InputError: the account was never opened.
     """
-    row = connection.execute(statement("SELECT * FROM {schema}.take_books(%s)", schema), [account]).fetchone()
+    query = statement("SELECT * FROM {schema}.take_books(%s, %s)", schema)
+    row = connection.execute(query, [account, durable]).fetchone()
     if row is None or row[0] is None:
         msg = f"there is no account {account!r} in {schema}; open it before trading with it"
         raise InputError(msg)

@@ -10,6 +10,8 @@ import psycopg
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.store.statements import statement
 
+_COLUMNS = ("account", "at", "cash", "positions_value", "equity", "peak", "marks")
+
 
 @dataclass(frozen=True, slots=True)
 class EquityMark:
@@ -25,23 +27,11 @@ class EquityMark:
 
 def insert(connection: psycopg.Connection, schema: str, account: str, marks: Sequence[EquityMark]) -> None:
     """Write `marks`; a time that has a row already is an error, for a mark is never changed."""
-    connection.execute(
-        statement(
-            """INSERT INTO {schema}.equity (account, at, cash, positions_value, equity, peak, marks)
-               SELECT %s, made.* FROM unnest(%s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[],
-                   %s::numeric[], %s::jsonb[]) AS made""",
-            schema,
-        ),
-        [
-            account,
-            [mark.at for mark in marks],
-            [mark.cash for mark in marks],
-            [mark.positions_value for mark in marks],
-            [mark.equity for mark in marks],
-            [mark.peak for mark in marks],
-            [canonical_json(mark.marks) for mark in marks],
-        ],
-    )
+    copy_in = statement("COPY {schema}.equity ({columns}) FROM STDIN", schema, _COLUMNS)
+    with connection.cursor() as cursor, cursor.copy(copy_in) as copy:
+        for mark in marks:
+            document = canonical_json(mark.marks)
+            copy.write_row([account, mark.at, mark.cash, mark.positions_value, mark.equity, mark.peak, document])
 
 
 def newest(connection: psycopg.Connection, schema: str, account: str) -> tuple[datetime, Decimal] | None:

@@ -14,6 +14,9 @@ OHLC_BROKEN = """SELECT * FROM {batch} WHERE low <= 0 OR low > least(open, close
 OFF_GRID = """SELECT * FROM {batch} WHERE extract(epoch FROM opened_at)::bigint % (CASE timeframe
     WHEN '1m' THEN 60 WHEN '5m' THEN 300 WHEN '15m' THEN 900 WHEN '30m' THEN 1800 WHEN '1h' THEN 3600
     WHEN '4h' THEN 14400 ELSE 86400 END) <> 0 OR date_trunc('second', opened_at) <> opened_at"""
+# Not the expectation for unique columns, which joins the table with its own groups.
+REPEATED_BAR = """SELECT venue, symbol, timeframe, opened_at FROM {batch} GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"""
+REPEATED_DECISION = """SELECT account, symbol, as_of FROM {batch} GROUP BY 1, 2, 3 HAVING count(*) > 1"""
 OUTLIER = """SELECT * FROM {batch} WHERE high > 1.5 * low"""
 TOO_MANY_MINUTES = """SELECT * FROM {batch} WHERE minutes > (CASE timeframe
     WHEN '5m' THEN 5 WHEN '15m' THEN 15 WHEN '30m' THEN 30 WHEN '1h' THEN 60 WHEN '4h' THEN 240 ELSE 1440 END)"""

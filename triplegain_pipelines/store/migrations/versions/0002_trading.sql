@@ -216,9 +216,12 @@ CREATE INDEX trading_events_decision ON {schema}.trading_events ((payload::json 
 
 -- Takes an account's books: everything that writes to them waits here for whoever has them. Three statements and not one
 -- join, because a statement that has waited for a lock still sees the other tables as they were before the wait.
-CREATE FUNCTION {schema}.take_books(wanted text, OUT venue text, OUT currency text, OUT token bigint, OUT holder text,
+CREATE FUNCTION {schema}.take_books(wanted text, durable boolean, OUT venue text, OUT currency text, OUT token bigint, OUT holder text,
                                     OUT sequence bigint, OUT hash text) LANGUAGE plpgsql AS $$
 BEGIN
+    IF NOT durable THEN
+        SET LOCAL synchronous_commit = off;
+    END IF;
     SELECT a.venue, a.currency INTO take_books.venue, take_books.currency
         FROM {schema}.accounts a WHERE a.account = wanted FOR NO KEY UPDATE;
     SELECT f.token, f.holder INTO take_books.token, take_books.holder

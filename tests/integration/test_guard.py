@@ -1,0 +1,150 @@
+"""The guard's tick and the live walk of the paper venue: marks, breakers, heartbeat, and failing closed."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+from builders import BTC, TradingFloor, candle, decision, trading_floor
+
+from triplegain_pipelines.domain.errors import AccountBusyError, UnavailableError
+from triplegain_pipelines.domain.risk import BreakerName, BreakerState
+from triplegain_pipelines.execution.account import open_account, queue_decisions
+from triplegain_pipelines.execution.guard import guard, walk
+from triplegain_pipelines.execution.order_path import Claim, OrderPath
+from triplegain_pipelines.store.database import Database
+
+pytestmark = pytest.mark.integration
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def floor(database: Database) -> TradingFloor:
+    return trading_floor(database)
+
+
+def buy(floor: TradingFloor) -> None:
+    bought = decision(as_of=floor.clock.now())
+    floor.queue(bought)
+    with OrderPath(floor.desk) as path:
+        path.execute(bought.decision_id)
+
+
+def test_an_account_is_opened_once(floor: TradingFloor) -> None:
+    """X1: a second opening must not deposit the capital a second time."""
+    again = open_account(floor.desk, Decimal(5_000), floor.clock.now(), market="test", currency="USDT", simulated=True)
+    assert not again
+    assert floor.rows("SELECT amount FROM balances") == [(Decimal(2_100),)]
+    assert floor.rows("SELECT starting_cash, simulated FROM accounts") == [(Decimal(2_100), True)]
+
+
+def test_queueing_again_tells_nothing_twice(floor: TradingFloor) -> None:
+    """X6: a decision cycle that is run again must not fill the outbox and the trail again."""
+    made = decision()
+    floor.queue(made)
+    assert queue_decisions(floor.desk, [made]) == 0
+    assert floor.rows("SELECT count(*) FROM outbox") == [(1,)]
+    assert floor.rows("SELECT count(*) FROM trading_events WHERE kind = 'decision_made'") == [(1,)]
+
+
+def test_a_crash_trips_the_breaker_in_the_tick(floor: TradingFloor) -> None:
+    """R6, issue point 6: the breaker is latched, with history and event, before the next order can come."""
+    buy(floor)
+    floor.pass_time(MINUTE)
+    floor.prices.prices[BTC] = Decimal(8_000)  # a fifth of a 30 % position: 6 % of the account
+    floor.clock.advance_to(floor.clock.now() + MINUTE)
+    report = guard(floor.desk)
+    tripped = {name for name, one in report.breakers.items() if one.state is BreakerState.OPEN}
+    assert tripped == {BreakerName.RAPID_LOSS, BreakerName.DAILY_LOSS}
+    assert {change.after.name for change in report.changes} == tripped
+    assert floor.rows("SELECT count(*) FROM breaker_changes WHERE to_state = 'OPEN'") == [(2,)]
+    assert floor.rows("SELECT count(*) FROM trading_events WHERE kind = 'breaker_changed'") == [(2,)]
+    assert guard(floor.desk).changes == ()
+
+
+def test_marks_are_written_once_a_minute_and_balance(floor: TradingFloor) -> None:
+    """Issue point 5: a tick of five seconds must not write seventeen thousand rows a day, and each row balances."""
+    buy(floor)
+    for _ in range(24):
+        floor.pass_time(timedelta(seconds=5))
+    marks = floor.rows("SELECT cash + positions_value = equity, marks FROM equity ORDER BY at")
+    assert len(marks) == 3  # the opening, and two minutes
+    assert all(balanced for balanced, _ in marks)
+    assert marks[-1][1][BTC]["price"] == "10000"
+
+
+def test_without_a_price_there_is_no_heartbeat(floor: TradingFloor) -> None:
+    """Rule 3: an account that cannot be valued must take no new risk, so its heartbeat has to grow old."""
+    buy(floor)
+    beaten = floor.rows("SELECT beat_at FROM heartbeats")
+    floor.clock.advance_to(floor.clock.now() + MINUTE)
+    floor.prices.prices[BTC] = None
+    with pytest.raises(UnavailableError):
+        guard(floor.desk)
+    floor.prices.prices[BTC] = Decimal(10_000)
+    floor.prices.at = floor.clock.now() - 2 * MINUTE
+    with pytest.raises(UnavailableError):
+        guard(floor.desk)
+    assert floor.rows("SELECT beat_at FROM heartbeats") == beaten
+
+
+def test_a_closed_candle_fills_a_stop_and_the_books_follow(floor: TradingFloor) -> None:
+    """X1: stop and target are watched on live data, and showing a candle twice books nothing twice."""
+    buy(floor)
+    bar = candle(floor.clock.now(), "10000", "10000", "9000", "9500")
+    floor.pass_time(MINUTE)
+    assert walk(floor.desk, floor.venue, [bar]) == 2
+    assert walk(floor.desk, floor.venue, [bar]) == 0
+    assert floor.rows("SELECT exit_leg FROM trades") == [("STOP",)]
+    assert floor.rows("SELECT state FROM orders JOIN intents USING (client_order_id) WHERE leg = 'TAKE_PROFIT'") == [
+        ("CANCELED",)
+    ]
+    assert floor.rows("SELECT losses_in_a_row FROM risk_state") == [(1,)]
+
+
+def test_the_walk_leaves_a_claim_valid_and_waits_for_an_open_order_path(floor: TradingFloor) -> None:
+    """Rule 3: a tick of the sensor between two steps of a run must not take the account from it."""
+    made = decision()
+    floor.queue(made)
+    with OrderPath(floor.desk) as path:
+        claim = path.claim(made.decision_id)
+        with pytest.raises(AccountBusyError):
+            walk(floor.desk, floor.venue, [])
+    assert isinstance(claim, Claim)
+    with OrderPath(floor.desk) as path:
+        path.check_risk(made.decision_id, claim.token)
+    walk(floor.desk, floor.venue, [])
+    with OrderPath(floor.desk) as path:
+        path.submit(made.decision_id, claim.token)
+    walk(floor.desk, floor.venue, [])
+    with OrderPath(floor.desk) as path:
+        path.settle(made.decision_id, claim.token)
+    assert floor.rows("SELECT leg, state FROM orders JOIN intents USING (client_order_id) ORDER BY leg") == [
+        ("ENTRY", "FILLED"),
+        ("STOP", "OPEN"),
+        ("TAKE_PROFIT", "OPEN"),
+    ]
+
+
+def test_the_walk_resolves_a_stop_of_unknown_outcome(floor: TradingFloor) -> None:
+    """X3: a stop that may not exist must not wait for the next decision to be looked up."""
+    floor.broker.lose_request.add("STOP")
+    buy(floor)
+    walk(floor.desk, floor.venue, [])
+    stops = floor.rows("SELECT attempt, state FROM orders JOIN intents USING (client_order_id) WHERE leg = 'STOP'")
+    assert sorted(stops) == [(1, "LOST"), (2, "OPEN")]
+
+
+def test_a_ledger_that_does_not_balance_is_refused(floor: TradingFloor) -> None:
+    """Issue point 5: money cannot come from nowhere, whatever the code does."""
+    with pytest.raises(psycopg.errors.RaiseException, match="does not balance"):
+        floor.rows("""INSERT INTO ledger VALUES ('test', 'gift', 'holdings', 'USDT', 1, now()) RETURNING 1""")
+    assert floor.rows("SELECT amount FROM balances") == [(Decimal(2_100),)]
+
+
+def test_an_unopened_account_is_said_to_be_missing(floor: TradingFloor) -> None:
+    """Rule 4: an account that does not exist is not an account without money."""
+    with pytest.raises(Exception, match="there is no account 'nobody'"):
+        guard(replace(floor.desk, account="nobody"))
