@@ -1,6 +1,7 @@
 """Fixtures that every test may use: the embedded PostgreSQL, a fresh database, the recorded data."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from filelock import FileLock
 from psycopg import sql
 
 from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.store import embedded
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
@@ -17,6 +19,13 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 _QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cluster_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """As root the clusters of temporary homes live outside of the temporary folder, and nobody would delete them."""
+    yield
+    _forget_clusters(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +46,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
         users.write_text(str(left))
         if not left:
             server.stop()
+            _forget_clusters(shared / "postgres")
 
 
 @pytest.fixture
@@ -66,6 +76,13 @@ def recorded_data() -> Path:
     if not RECORDED.is_dir():
         pytest.skip("recorded market data is not here: it lies beside the project in shared/data")
     return RECORDED
+
+
+def _forget_clusters(under: Path) -> None:
+    for owner in embedded.ROOT_HOME.glob("*/belongs_to"):
+        place = owner.parent
+        if Path(owner.read_text()).is_relative_to(under) and not (place / "data" / "postmaster.pid").exists():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _make_template(server: EmbeddedPostgres) -> None:

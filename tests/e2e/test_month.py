@@ -144,7 +144,7 @@ def test_every_order_can_be_traced_and_computed_again(month: tuple[Home, dict[st
     traced = home.json("trace", orders[0])
     text = str(traced)
     assert len(traced["forecasts"]) == 6
-    assert all(forecast["raw_answer"] and forecast["prompt"] for forecast in traced["forecasts"])
+    assert all(forecast["raw_answer"] and forecast["user_text"] for forecast in traced["forecasts"])
     assert all(word in text for word in ("snapshot", "data_version", "code_versions", "verdict"))
     for order in (orders[0], orders[len(orders) // 2]):
         assert home.run("verify", order).returncode == 0

@@ -60,8 +60,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def fetched(address: str, body: dict[str, str] | None = None) -> bytes:
     """What a GET, or a POST of JSON, answers; an HTTP error is an exception."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - our own
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own
         return bytes(answer.read())
 
 
@@ -88,7 +88,7 @@ def test_every_schedule_and_sensor_runs(running: Running) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_a_second_one_of_the_same_home_is_refused(running: Running, elsewhere: bool) -> None:
+def test_a_second_one_of_the_same_home_is_refused(running: Running, *, elsewhere: bool) -> None:
     """Two daemons on one instance do every job twice; who is told of a port takes another one and has two."""
     refused = running.home.run("up", **(free_ports() if elsewhere else running.ports))
     assert refused.returncode == 1

@@ -269,3 +269,13 @@ def test_range_in_pieces_gives_the_same_decisions():
     history = [PooledForecast(one.symbol, one.as_of, one.pooled_log_odds) for one in first]
     second = session(reversed(hearings[17:]), outcomes, reversed(history))
     assert first + second == whole
+
+
+def test_a_first_value_after_many_missing_ones_is_stored(connection):
+    """A week of warm-up without an ATR must not make the first decision that has one impossible to store."""
+    hearings = [hearing(number) for number in range(120)]
+    store_snapshots(connection, *(one.snapshot for one in hearings))
+    made = session(hearings, pl.DataFrame(schema=OUTCOMES))
+    made = [replace(one, atr=None if number < 119 else 0.1) for number, one in enumerate(made)]
+    assert save_decisions(connection, made) == 0
+    assert read_decisions(connection, "demo", AS_OF, FAR) == made

@@ -164,11 +164,8 @@ class OrderPath:
         if not client_order_ids:
             return
         with account_transaction(self._desk, token) as transaction:
-            found = [
-                order
-                for client_order_id in client_order_ids
-                if (order := orders.read(transaction.connection, transaction.schema, client_order_id)) is not None
-            ]
+            known = orders.read_many(transaction.connection, transaction.schema, client_order_ids)
+        found = list(known.values())
         follow(self._desk, token, found)
         for symbol in sorted({order.intent.symbol for order in found}):
             protect(self._desk, token, symbol)

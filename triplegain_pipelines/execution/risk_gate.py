@@ -67,7 +67,8 @@ def _decide(transaction: AccountTransaction, decision_id: UUID) -> tuple[Step | 
     in_the_way = [order for order in alive if order.intent.symbol == decision.symbol]
     if proposal.kind is ProposalKind.CLOSE and in_the_way:
         return None, in_the_way
-    return _judge(transaction, books, decision, proposal, prices, alive), ()
+    attempt = made.intent.attempt + 1 if made else 1
+    return _judge(transaction, books, decision, proposal, prices, alive, attempt), ()
 
 
 def _asked(
@@ -102,6 +103,7 @@ def _judge(
     proposal: Proposal,
     prices: Mapping[str, Decimal],
     alive: Sequence[Order],
+    attempt: int,
 ) -> Step:
     opens = proposal.kind is ProposalKind.OPEN
     if opens:
@@ -122,7 +124,7 @@ def _judge(
     tripped = fence.open_breaker(books.breakers) if opens else None
     if tripped is not None:
         return refuse(transaction, decision.decision_id, tripped)
-    _intend(transaction, books, verdict.proposal)
+    _intend(transaction, books, verdict.proposal, attempt)
     return Step(goes_on=True, reason=reason)
 
 
@@ -192,8 +194,7 @@ def _no_larger(verdict: Verdict, first: Proposal) -> Verdict:
     return replace(verdict, proposal=replace(verdict.proposal, quantity=first.quantity))
 
 
-def _intend(transaction: AccountTransaction, books: Books, proposal: Proposal) -> None:
-    made = orders.of_decision(transaction.connection, transaction.schema, transaction.account, proposal.decision_id)
+def _intend(transaction: AccountTransaction, books: Books, proposal: Proposal, attempt: int) -> None:
     leg = Leg.ENTRY if proposal.kind is ProposalKind.OPEN else Leg.EXIT
     held = books.position(proposal.symbol)
     quantity = proposal.quantity if leg is Leg.ENTRY or held is None else abs(held.quantity)
@@ -206,7 +207,7 @@ def _intend(transaction: AccountTransaction, books: Books, proposal: Proposal) -
         decision_id=proposal.decision_id,
         symbol=proposal.symbol,
         leg=leg,
-        attempt=sum(1 for order in made if order.intent.leg is leg) + 1,
+        attempt=attempt,
         side=Side.BUY if buys else Side.SELL,
         order_type=OrderType.MARKET,
         quantity=quantity,

@@ -32,10 +32,9 @@ def send(desk: Desk, token: int, intents: Sequence[Intent]) -> list[Intent]:
     """
     answers = [(intent, _submit(desk, intent)) for intent in intents]
     with account_transaction(desk, token) as transaction:
+        found = orders.read_many(transaction.connection, desk.schema, [intent.client_order_id for intent in intents])
         for intent, answer in answers:
-            order = orders.read(transaction.connection, desk.schema, intent.client_order_id)
-            if order is not None:
-                take_over(transaction, order, answer, ReasonCode.VENUE_ACCEPTED)
+            take_over(transaction, found[intent.client_order_id], answer, ReasonCode.VENUE_ACCEPTED)
     return [intent for intent, answer in answers if answer.state is OrderState.REJECTED]
 
 

@@ -37,7 +37,8 @@ _SETTINGS = {
 }
 # PostgreSQL refuses to run as root. A root caller runs it as an unprivileged account, which may not be able to
 # reach the home of root; the data then live here.
-_ROOT_HOME = Path("/var/lib/triplegain")
+ROOT_HOME = Path("/var/lib/triplegain")
+_POINTER = "place"
 
 
 class EmbeddedPostgres:
@@ -53,12 +54,22 @@ class EmbeddedPostgres:
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
         self._account = _unprivileged_account()
-        home = home.absolute()
-        if self._account and not _reachable_by_others(home.parent):
-            home = _ROOT_HOME / content_hash(str(home))[:12]
-        self.home = home
-        self._data = home / "data"
+        self._folder = home.absolute()
+        self._elsewhere = bool(self._account) and not _reachable_by_others(self._folder.parent)
         self._settings = {**_SETTINGS, **(settings or {})}
+
+    @property
+    def home(self) -> Path:
+        """Where data, password and port are: the folder, or what it points to because root alone can reach it.
+
+        The place has a random name, so that a folder that was deleted and made again does not find its old data.
+        """
+        pointer = self._folder / _POINTER
+        return Path(pointer.read_text()) if self._elsewhere and pointer.exists() else self._folder
+
+    @property
+    def _data(self) -> Path:
+        return self.home / "data"
 
     def url(self, database: str = "postgres") -> str:
         """The libpq URL of a database of this server."""
@@ -83,10 +94,12 @@ class EmbeddedPostgres:
         Raises:
             UnavailableError: it did not start within `timeout` seconds.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.home / ".lock"):
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / ".lock"):
             if self.is_running():
                 return False
+            if self._elsewhere:
+                self._find_a_place()
             if self._account:
                 os.chown(self.home, self._account["user"], self._account["group"])
             if not (self._data / "PG_VERSION").exists():
@@ -96,7 +109,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server, ending its sessions; does nothing when it does not run."""
-        with FileLock(self.home / ".lock"):
+        with FileLock(self._folder / ".lock"):
             if self.is_running():
                 self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
 
@@ -127,6 +140,15 @@ class EmbeddedPostgres:
                 time.sleep(0.25)
             else:
                 return
+
+    def _find_a_place(self) -> None:
+        pointer = self._folder / _POINTER
+        if not pointer.exists():
+            place = ROOT_HOME / secrets.token_hex(6)
+            place.mkdir(parents=True)
+            (place / "belongs_to").write_text(str(self._folder))
+            pointer.write_text(str(place))
+        self.home.mkdir(parents=True, exist_ok=True)
 
     def _make_cluster(self) -> None:
         shutil.rmtree(self._data, ignore_errors=True)  # a half-finished initdb
@@ -172,7 +194,7 @@ class EmbeddedPostgres:
         programs = package / "pginstall" / "bin"
         if not self._account or _reachable_by_others(programs / "postgres"):
             return programs
-        copy = _ROOT_HOME / "bin" / content_hash(str(package))[:12]
+        copy = ROOT_HOME / "bin" / content_hash(str(package))[:12]
         if not (copy / "complete").exists():
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)

@@ -17,10 +17,7 @@ from triplegain_pipelines.store.statements import statement
 
 GENESIS = "0" * 64
 
-_INSERT = """
-    INSERT INTO {schema}.trading_events (account, sequence, occurred_at, kind, payload, previous_hash, hash)
-    SELECT %s, made.* FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[])
-        AS made"""
+_COLUMNS = ("account", "sequence", "occurred_at", "kind", "payload", "previous_hash", "hash")
 _CHAIN = """
     SELECT sequence, occurred_at, kind, payload, previous_hash, hash
     FROM {schema}.trading_events WHERE account = %s ORDER BY sequence"""
@@ -90,14 +87,17 @@ class ChainReport:
 
 def append(connection: psycopg.Connection, schema: str, account: str, events: Sequence[Event], end: ChainEnd) -> None:
     """Write `events` behind `end`, which was read after the account's books were taken (`accounts.take_books`)."""
-    rows = []
+    values: list[object] = []
     for sequence, event in enumerate(events, end.sequence + 1):
         payload = canonical_json(event.payload)
         digest = _digest(account, sequence, event.occurred_at, event.kind, payload, end.hash)
-        rows.append((sequence, event.occurred_at, event.kind.value, payload, end.hash, digest))
+        values += (account, sequence, event.occurred_at, event.kind, payload, end.hash, digest)
         end = ChainEnd(sequence, digest)
-    if rows:
-        connection.execute(statement(_INSERT, schema), [account, *map(list, zip(*rows, strict=True))])
+    if events:
+        insert = statement(
+            "INSERT INTO {schema}.trading_events ({columns}) VALUES {values}", schema, _COLUMNS, len(events)
+        )
+        connection.execute(insert, values)
 
 
 def verify_chain(connection: psycopg.Connection, schema: str, account: str) -> ChainReport:

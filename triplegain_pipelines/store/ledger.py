@@ -7,22 +7,10 @@ import psycopg
 from triplegain_pipelines.portfolio.ledger import Posting
 from triplegain_pipelines.store.statements import statement
 
+_COLUMNS = ("account", "transaction", "posting", "currency", "amount", "booked_at")
+
 
 def post(connection: psycopg.Connection, schema: str, postings: Sequence[Posting]) -> None:
     """Write `postings`. One that was written before is an error: nothing is booked twice."""
-    connection.execute(
-        statement(
-            """INSERT INTO {schema}.ledger (account, transaction, posting, currency, amount, booked_at)
-               SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[],
-                   %s::timestamptz[])""",
-            schema,
-        ),
-        [
-            [row.account for row in postings],
-            [row.transaction for row in postings],
-            [row.posting.value for row in postings],
-            [row.currency for row in postings],
-            [row.amount for row in postings],
-            [row.booked_at for row in postings],
-        ],
-    )
+    insert = statement("INSERT INTO {schema}.ledger ({columns}) VALUES {values}", schema, _COLUMNS, len(postings))
+    connection.execute(insert, [getattr(row, column) for row in postings for column in _COLUMNS])

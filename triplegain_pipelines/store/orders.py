@@ -146,6 +146,12 @@ def read(connection: psycopg.Connection, schema: str, client_order_id: UUID) -> 
     return next(iter(_orders(connection, schema, "WHERE o.client_order_id = %s", [client_order_id])), None)
 
 
+def read_many(connection: psycopg.Connection, schema: str, client_order_ids: Sequence[UUID]) -> dict[UUID, Order]:
+    """Those of the orders that exist, by id."""
+    found = _orders(connection, schema, "WHERE o.client_order_id = ANY (%s)", [list(client_order_ids)])
+    return {order.client_order_id: order for order in found}
+
+
 def alive(connection: psycopg.Connection, schema: str, account: str) -> list[Order]:
     """Every order of the account that is not in a final state, in a fixed order."""
     where = "WHERE o.account = %s AND " + _ALIVE + " ORDER BY i.intended_at, i.symbol, i.leg, i.attempt"

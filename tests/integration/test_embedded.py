@@ -1,0 +1,38 @@
+"""The embedded PostgreSQL belongs to its folder: it goes with it, and serves nobody else."""
+
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from triplegain_pipelines.store.embedded import EmbeddedPostgres
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_folder_made_again_has_no_old_data(tmp_path: Path) -> None:
+    """A home that was deleted must not come back with its old account: as root its data lie in another place."""
+    folder = tmp_path / "home" / "postgres"
+    first = EmbeddedPostgres(folder)
+    assert first.ensure()
+    try:
+        with psycopg.connect(first.url(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE remembered")
+        assert not EmbeddedPostgres(folder).ensure()  # another process of the same home shares it
+    finally:
+        first.stop()
+    assert first.ensure()  # started again, it has what it had
+    with psycopg.connect(first.url("remembered")):
+        pass
+    first.stop()
+
+    shutil.rmtree(tmp_path / "home")
+    second = EmbeddedPostgres(folder)
+    assert not second.is_running()
+    assert second.ensure()
+    try:
+        with psycopg.connect(second.url()) as connection:
+            assert connection.execute("SELECT 1 FROM pg_database WHERE datname = 'remembered'").fetchall() == []
+    finally:
+        second.stop()

@@ -1,0 +1,212 @@
+"""The breaker sensor's tick over the simulated market: resting orders are walked, and what died is mended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from builders import BTC, Killed, MortalDatabase, decision, forget_trading, store_decisions
+
+from triplegain_pipelines.domain.clock import ReplayClock
+from triplegain_pipelines.domain.market import exact_price
+from triplegain_pipelines.domain.orders import Leg
+from triplegain_pipelines.execution.account import queue_decisions
+from triplegain_pipelines.execution.desk import Desk
+from triplegain_pipelines.execution.matching import draw_seed, first_part
+from triplegain_pipelines.execution.order_path import OrderPath
+from triplegain_pipelines.operations.desks import current_prices, paper_desk
+from triplegain_pipelines.operations.feed import choose_feed
+from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.operations.watch import Walked, open_session_account, watch
+from triplegain_pipelines.settings import Environment, load_settings
+from triplegain_pipelines.store.database import Database
+
+pytestmark = pytest.mark.integration
+
+_BOUGHT_AT = datetime(2026, 1, 8, 12, 0, 20, tzinfo=UTC)
+_TICK = timedelta(seconds=20)
+
+
+@dataclass
+class Watched:
+    """A paper account on the simulated market, its clock, and the cursor of its sensor."""
+
+    database: Database
+    session: Session
+    clock: ReplayClock
+    walked: Walked = field(default_factory=dict)
+
+    def desk(self, database: Database | None = None) -> Desk:
+        """The account's desk, over another pool of connections if one is given."""
+        return paper_desk(database or self.database, self.session, self.clock, current_prices(self.session))
+
+    def buy(self, *, whole: bool = True) -> None:
+        """Buy bitcoin with its stop 0.1 % away, filled at once or in two parts."""
+        made = decision(BTC, self.clock.now(), account="demo", venue="simulated", price=1.0)
+        while (
+            first_part(Decimal(1), self.desk().instrument(BTC), 0.98, draw_seed(7, made.decision_id, Leg.ENTRY)) == 1
+        ) != whole:
+            made = replace(decision(BTC, made.as_of + timedelta(microseconds=1), account="demo"), venue="simulated")
+        price = float(self.desk().prices.quote(BTC, self.clock.now()).price)
+        made = replace(made, reference_price=price, atr=price / 2000)
+        store_decisions(self.database, [made])
+        queue_decisions(self.desk(), [made])
+        with OrderPath(self.desk()) as path:
+            path.execute(made.decision_id)
+
+    def tick(self, after: timedelta = _TICK, database: Database | None = None) -> None:
+        """One tick of the sensor, so much later."""
+        self.clock.advance_to(self.clock.now() + after)
+        used = database or self.database
+        _, self.walked = watch(used, self.session, self.desk(used), choose_feed(self.session), self.walked)
+
+    def tick_until(self, holds: Callable[[], object], after: timedelta = _TICK) -> None:
+        """Tick until something holds, for three hours at most."""
+        end = self.clock.now() + timedelta(hours=3)
+        while not holds():
+            assert self.clock.now() < end
+            self.tick(after)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of any query; `orders` and the like are looked for in paper_trading."""
+        with self.database.connection() as connection:
+            connection.execute("SET LOCAL search_path TO paper_trading, ops, public")
+            return connection.execute(query.encode()).fetchall()
+
+
+@pytest.fixture
+def watched(database: Database) -> Watched:
+    """The account `demo` on 8 January 2026, opened, with a fresh heartbeat."""
+    own = load_settings(Environment(profile="demo"))
+    clock = ReplayClock(_BOUGHT_AT)
+    session = Session("demo", "simulated", own.profile.symbols, replay=False, settings=own, clock=clock)
+    made = Watched(database, session, clock)
+    open_session_account(made.desk(), session)
+    made.tick(timedelta())
+    return made
+
+
+@pytest.mark.parametrize("after", [_TICK, timedelta(minutes=7), timedelta(hours=3)])
+@pytest.mark.parametrize("remembers", [True, False])
+def test_the_first_candle_that_touches_a_resting_order_fills_it(
+    watched: Watched, after: timedelta, *, remembers: bool
+) -> None:
+    """X1: a stop that nobody walks; a tick that comes late, or lost its cursor, and fills at another price."""
+    watched.buy()
+    levels = watched.rows("SELECT trigger_price FROM intents WHERE trigger_price IS NOT NULL ORDER BY 1")
+    (stop,), (target,) = levels
+
+    def closed() -> object:
+        watched.walked = watched.walked if remembers else {}
+        return watched.rows("SELECT 1 FROM trades")
+
+    watched.tick_until(closed, after)
+    minute = _BOUGHT_AT.replace(second=0) + timedelta(minutes=1)
+    frame = choose_feed(watched.session).candles(BTC, minute, minute + timedelta(hours=3))
+    assert frame is not None
+    touched = next(
+        row
+        for row in frame.iter_rows(named=True)
+        if exact_price(row["low"]) <= stop or exact_price(row["high"]) >= target
+    )
+    lost = exact_price(touched["low"]) <= stop
+    ((leg, at, price, equity),) = watched.rows(
+        """SELECT exit_leg, closed_at, exit_price, (SELECT sum(amount) FROM balances WHERE currency = 'USDT')
+           FROM trades"""
+    )
+    assert leg == ("STOP" if lost else "TAKE_PROFIT")
+    assert touched["opened_at"] <= at <= touched["opened_at"] + timedelta(minutes=1)
+    assert price <= (stop if lost else target)
+    assert watched.rows("SELECT leg, state FROM orders JOIN intents USING (client_order_id) ORDER BY leg") == [
+        ("ENTRY", "FILLED"),
+        ("STOP", "FILLED" if lost else "CANCELED"),
+        ("TAKE_PROFIT", "CANCELED" if lost else "FILLED"),
+    ]
+    assert watched.rows("SELECT 2100 + profit FROM trades") == [(equity,)]
+    assert watched.rows("SELECT beat_at FROM heartbeats") == [(watched.clock.now(),)]
+
+
+def test_the_rest_of_a_partial_fill_comes_and_is_protected(watched: Watched) -> None:
+    """X1: the tick is all that brings the second part of an order; its stop must grow with it."""
+    watched.buy(whole=False)
+    assert watched.rows("SELECT o.state FROM orders o JOIN intents USING (client_order_id) WHERE leg = 'ENTRY'") == [
+        ("PARTIALLY_FILLED",)
+    ]
+    query = "SELECT 1 FROM orders JOIN intents USING (client_order_id) WHERE leg = 'ENTRY' AND state = 'FILLED'"
+    watched.tick_until(lambda: watched.rows(query))
+    assert_sound(watched, "after the second part")
+
+
+def test_a_run_that_died_anywhere_is_mended_by_the_next_tick(watched: Watched) -> None:
+    """X3: with the daemon nobody starts a dead run again. What it bought must be in the books, and protected."""
+    commits = 1
+    while dies(watched, commits, watched_buy := lambda mortal: buy_with(watched, mortal)):
+        watched.tick(timedelta(seconds=5))
+        assert_sound(watched, f"after commit {commits}")
+        start_again(watched)
+        commits += 1
+    assert watched_buy
+    assert commits > 8
+
+
+def test_a_tick_that_died_anywhere_is_mended_by_the_next(watched: Watched) -> None:
+    """X3: a stop that the venue filled while the tick died must reach the books, or the account trades on a ghost."""
+    commits = 1
+    while True:
+        watched.buy()
+        if not dies(watched, commits, lambda mortal: watched.tick(timedelta(hours=3), mortal)):
+            break
+        watched.tick(timedelta(minutes=2))
+        assert_sound(watched, f"after commit {commits}")
+        assert watched.rows("SELECT count(*) FROM trades") == [(1,)], f"killed after commit {commits}"
+        start_again(watched)
+        commits += 1
+    assert commits > 8
+
+
+def buy_with(watched: Watched, mortal: Database) -> None:
+    """What the run does: the four steps, for the decision that waits."""
+    made = decision(BTC, watched.clock.now(), account="demo", venue="simulated")
+    price = float(watched.desk().prices.quote(BTC, watched.clock.now()).price)
+    made = replace(made, reference_price=price, atr=price / 200)
+    store_decisions(watched.database, [made])
+    queue_decisions(watched.desk(), [made])
+    with OrderPath(watched.desk(mortal)) as path:
+        path.execute(made.decision_id)
+
+
+def dies(watched: Watched, commits: int, act: Callable[[Database], None]) -> bool:
+    """Whether somebody who dies after so many commits did not come to the end of `act`."""
+    mortal = MortalDatabase(watched.database.url, commits)
+    try:
+        act(mortal)
+    except Killed:
+        return True
+    finally:
+        mortal.close()
+    return False
+
+
+def start_again(watched: Watched) -> None:
+    """An account that was never used, at a time that was never reached."""
+    forget_trading(watched.database)
+    watched.walked = {}
+    open_session_account(watched.desk(), watched.session)
+    watched.tick()
+
+
+def assert_sound(watched: Watched, where: str) -> None:
+    """Books and venue agree, and every position has exactly one stop for all of it."""
+    laws = {
+        "a fill is missing": "SELECT trade_id FROM paper_venue.fills EXCEPT SELECT trade_id FROM fills",
+        "an order differs": """SELECT 1 FROM orders o JOIN paper_venue.orders v USING (client_order_id)
+            WHERE o.state <> v.state""",
+        "an order is unknown": "SELECT client_order_id FROM paper_venue.orders EXCEPT SELECT client_order_id FROM orders",
+        "a position is bare": """SELECT symbol FROM positions p WHERE quantity IS DISTINCT FROM
+            (SELECT sum(i.quantity - o.filled_quantity) FROM orders o JOIN intents i USING (client_order_id)
+             WHERE i.symbol = p.symbol AND i.leg = 'STOP' AND o.state = 'OPEN')""",
+    }
+    for law, query in laws.items():
+        assert watched.rows(query) == [], f"{law}, {where}"
