@@ -30,7 +30,7 @@ types: setup
 
 test: lint types
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py
 
 docs: setup

@@ -66,7 +66,7 @@ def shape(defs: dg.Definitions) -> dict[str, Any]:
 
 
 def test_the_code_location_is_what_it_was(defs: dg.Definitions) -> None:
-    """D1: an asset, schedule or sensor that a refactoring drops is missed when it is too late. `make docs` renews it."""
+    """D1: an asset, schedule or sensor that a refactoring drops is missed too late. `make docs` renews it."""
     found = json.dumps(shape(defs), indent=2, sort_keys=True) + "\n"
     if os.environ.get("TRIPLEGAIN_WRITE_DOCS"):
         SNAPSHOT.write_text(found)

@@ -38,7 +38,7 @@ from triplegain_pipelines.store import breakers
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.server import database_urls
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("daemon")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 _BOOKS = ("orders", "fills", "positions", "equity")
 

@@ -7,7 +7,7 @@ from homes import Home
 
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("errors")]
+pytestmark = [pytest.mark.integration]
 
 _HEADER = "time,open,high,low,close,volume\n"
 _GOOD = "2024-08-01T00:00:00Z,10,11,9,10,1\n2024-08-01T00:01:00Z,10,11,9,10,1\n"

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from homes import Home, imported_home
 
-pytestmark = [pytest.mark.backtest, pytest.mark.slow, pytest.mark.xdist_group("month")]
+pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
 _FIRST, _END = "2024-07-28", "2024-08-25"
 
@@ -62,8 +61,8 @@ def test_the_ledger_balances_to_the_last_digit(month: tuple[Home, dict[str, Any]
         ).fetchall()
         from_fills = connection.execute(
             """SELECT currency, sum(amount) FROM (
-                 SELECT split_part(symbol, '/', 1) AS currency, CASE side WHEN 'BUY' THEN quantity ELSE -quantity END AS amount
-                 FROM paper_trading.fills
+                 SELECT split_part(symbol, '/', 1) AS currency,
+                        CASE side WHEN 'BUY' THEN quantity ELSE -quantity END AS amount FROM paper_trading.fills
                  UNION ALL SELECT split_part(symbol, '/', 2), CASE side WHEN 'BUY' THEN -1 ELSE 1 END * quantity * price
                  FROM paper_trading.fills
                  UNION ALL SELECT fee_currency, -fee FROM paper_trading.fills
@@ -80,7 +79,8 @@ def test_every_filled_order_is_filled_by_its_fills(month: tuple[Home, dict[str, 
     with home.rows() as connection:
         rows = connection.execute(
             """SELECT o.filled_quantity, coalesce(sum(f.quantity), 0), i.quantity, o.state FROM paper_trading.orders o
-               JOIN paper_trading.intents i USING (client_order_id) LEFT JOIN paper_trading.fills f USING (client_order_id)
+               JOIN paper_trading.intents i USING (client_order_id)
+               LEFT JOIN paper_trading.fills f USING (client_order_id)
                GROUP BY o.client_order_id, i.quantity"""
         ).fetchall()
     assert len(rows) == summary["orders"]
@@ -93,7 +93,8 @@ def test_no_decision_is_filled_at_or_before_the_close_that_made_it(month: tuple[
     home, _ = month
     with home.rows() as connection:
         earliest = connection.execute(
-            """SELECT min(f.filled_at - d.as_of) FROM paper_trading.fills f JOIN paper_trading.intents i USING (client_order_id)
+            """SELECT min(f.filled_at - d.as_of)
+               FROM paper_trading.fills f JOIN paper_trading.intents i USING (client_order_id)
                JOIN research.consensus_decisions d USING (decision_id) WHERE i.leg = 'ENTRY'"""
         ).fetchone()
     assert earliest is not None

@@ -27,14 +27,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory, recorded_data: Path) -> 
     return str(summary["result_hash"])
 
 
-@pytest.mark.xdist_group("repeatability")
 def test_two_fresh_databases_give_the_same_result(tmp_path: Path, recorded_data: Path, reference: str) -> None:
     """B2: a result that depends on the machine, the clock or the order of rows cannot be trusted twice."""
     home = imported_home(tmp_path / "home", recorded_data)
     assert home.replay(*_RANGE)["result_hash"] == reference
 
 
-@pytest.mark.xdist_group("repeatability")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_killed_run_ends_the_same_when_started_again(
     tmp_path: Path, recorded_data: Path, reference: str, seed: int
@@ -76,7 +74,6 @@ def kill_after_events(home: Home, events: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.xdist_group("foresight")
 def test_no_decision_changes_when_the_future_does(tmp_path: Path, recorded_data: Path) -> None:
     """B2: look-ahead. Every candle from noon of 5 August on is altered; no decision made until then may differ."""
     cut = pl.datetime(2024, 8, 5, 12, time_zone="UTC")

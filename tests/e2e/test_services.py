@@ -14,7 +14,7 @@ from services_of_home import Service, processes_of, up
 
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("services")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 _INSTIGATORS = """
 { workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { ... on RepositoryLocation {

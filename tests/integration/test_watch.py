@@ -10,7 +10,8 @@ import pytest
 from builders import BTC, Killed, MortalDatabase, decision, forget_trading, store_decisions
 
 from triplegain_pipelines.domain.clock import ReplayClock
-from triplegain_pipelines.domain.market import exact_price
+from triplegain_pipelines.domain.decisions import Decision
+from triplegain_pipelines.domain.market import Instrument, exact_price
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.desk import Desk
@@ -42,19 +43,24 @@ class Watched:
         """The account's desk, over another pool of connections if one is given."""
         return paper_desk(database or self.database, self.session, self.clock, current_prices(self.session))
 
-    def buy(self, *, whole: bool = True) -> None:
+    def buy(self, *, whole: bool = True, database: Database | None = None) -> None:
         """Buy bitcoin with its stop 0.1 % away, filled at once or in two parts."""
-        made = decision(BTC, self.clock.now(), account="demo", venue="simulated", price=1.0)
-        while (
-            first_part(Decimal(1), self.desk().instrument(BTC), 0.98, draw_seed(7, made.decision_id, Leg.ENTRY)) == 1
-        ) != whole:
-            made = replace(decision(BTC, made.as_of + timedelta(microseconds=1), account="demo"), venue="simulated")
-        price = float(self.desk().prices.quote(BTC, self.clock.now()).price)
+        desk = self.desk()
+        made = decision(BTC, self.clock.now(), account="demo", venue="simulated")
+        while self._filled_whole(made) != whole:
+            moved = made.as_of + timedelta(microseconds=1)
+            made = decision(BTC, moved, account="demo", venue="simulated")
+        price = float(desk.prices.quote(BTC, self.clock.now()).price)
         made = replace(made, reference_price=price, atr=price / 2000)
         store_decisions(self.database, [made])
-        queue_decisions(self.desk(), [made])
-        with OrderPath(self.desk()) as path:
+        queue_decisions(desk, [made])
+        with OrderPath(self.desk(database)) as path:
             path.execute(made.decision_id)
+
+    def _filled_whole(self, made: Decision) -> bool:
+        paper = self.session.settings.profile.paper
+        seed = draw_seed(paper.seed, made.decision_id, Leg.ENTRY)
+        return first_part(Decimal(1), Instrument(BTC), paper.fill_rate, seed) == 1
 
     def tick(self, after: timedelta = _TICK, database: Database | None = None) -> None:
         """One tick of the sensor, so much later."""
@@ -142,39 +148,38 @@ def test_the_rest_of_a_partial_fill_comes_and_is_protected(watched: Watched) -> 
 def test_a_run_that_died_anywhere_is_mended_by_the_next_tick(watched: Watched) -> None:
     """X3: with the daemon nobody starts a dead run again. What it bought must be in the books, and protected."""
     commits = 1
-    while dies(watched, commits, watched_buy := lambda mortal: buy_with(watched, mortal)):
+    while dies(watched, commits, lambda mortal: watched.buy(database=mortal)):
         watched.tick(timedelta(seconds=5))
-        assert_sound(watched, f"after commit {commits}")
+        assert_sound(watched, f"killed after commit {commits}")
         start_again(watched)
         commits += 1
-    assert watched_buy
     assert commits > 8
 
 
 def test_a_tick_that_died_anywhere_is_mended_by_the_next(watched: Watched) -> None:
-    """X3: a stop that the venue filled while the tick died must reach the books, or the account trades on a ghost."""
-    commits = 1
-    while True:
+    """X3: a stop that the venue filled while the tick died must reach the books, or the account trades with a ghost."""
+    commits, died = 1, True
+    while died:
         watched.buy()
-        if not dies(watched, commits, lambda mortal: watched.tick(timedelta(hours=3), mortal)):
-            break
-        watched.tick(timedelta(minutes=2))
-        assert_sound(watched, f"after commit {commits}")
+        watched.tick(timedelta(minutes=1))  # the minute in which it was bought is not walked
+        watched.tick_until(lambda: touching(watched))
+        died = dies(watched, commits, lambda mortal: watched.tick(timedelta(seconds=80), mortal))
+        watched.tick(timedelta(minutes=1))
+        assert_sound(watched, f"killed after commit {commits}")
         assert watched.rows("SELECT count(*) FROM trades") == [(1,)], f"killed after commit {commits}"
         start_again(watched)
         commits += 1
     assert commits > 8
 
 
-def buy_with(watched: Watched, mortal: Database) -> None:
-    """What the run does: the four steps, for the decision that waits."""
-    made = decision(BTC, watched.clock.now(), account="demo", venue="simulated")
-    price = float(watched.desk().prices.quote(BTC, watched.clock.now()).price)
-    made = replace(made, reference_price=price, atr=price / 200)
-    store_decisions(watched.database, [made])
-    queue_decisions(watched.desk(), [made])
-    with OrderPath(watched.desk(mortal)) as path:
-        path.execute(made.decision_id)
+def touching(watched: Watched) -> bool:
+    """Whether the next candle to close touches the stop or the target."""
+    levels = [level for (level,) in watched.rows("SELECT trigger_price FROM intents WHERE trigger_price IS NOT NULL")]
+    minute = watched.clock.now().replace(second=0)
+    frame = choose_feed(watched.session).candles(BTC, minute, minute + timedelta(minutes=1))
+    assert frame is not None
+    (row,) = frame.iter_rows(named=True)
+    return exact_price(row["low"]) <= min(levels) or exact_price(row["high"]) >= max(levels)
 
 
 def dies(watched: Watched, commits: int, act: Callable[[Database], None]) -> bool:
@@ -203,7 +208,8 @@ def assert_sound(watched: Watched, where: str) -> None:
         "a fill is missing": "SELECT trade_id FROM paper_venue.fills EXCEPT SELECT trade_id FROM fills",
         "an order differs": """SELECT 1 FROM orders o JOIN paper_venue.orders v USING (client_order_id)
             WHERE o.state <> v.state""",
-        "an order is unknown": "SELECT client_order_id FROM paper_venue.orders EXCEPT SELECT client_order_id FROM orders",
+        "an order is unknown": """SELECT client_order_id FROM paper_venue.orders
+            EXCEPT SELECT client_order_id FROM orders""",
         "a position is bare": """SELECT symbol FROM positions p WHERE quantity IS DISTINCT FROM
             (SELECT sum(i.quantity - o.filled_quantity) FROM orders o JOIN intents i USING (client_order_id)
              WHERE i.symbol = p.symbol AND i.leg = 'STOP' AND o.state = 'OPEN')""",

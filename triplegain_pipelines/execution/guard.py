@@ -101,8 +101,8 @@ def guard(desk: Desk) -> GuardReport:
 def walk(desk: Desk, venue: PaperVenue, candles: Iterable[Candle]) -> int:
     """Show closed 1-minute candles to the paper venue, oldest first, and settle after each; how many orders changed.
 
-    Candles that were shown before change nothing. The claim of a running order path stays valid. At the end unknown
-    outcomes are resolved as far as the venue answers, and every position has its stop and target.
+    Candles that were shown before change nothing. The claim of a running order path stays valid. First the books are
+    brought in line with the venue, and every position gets its stop and target: a process may have died in between.
 
     Raises:
         AccountBusyError: an order path is open for the account; come back at the next tick.
@@ -110,9 +110,9 @@ def walk(desk: Desk, venue: PaperVenue, candles: Iterable[Candle]) -> int:
     changed = 0
     with OrderPath(desk) as path:
         token = path.newest_token()
+        path.mend(token)
         for candle in candles:
             touched = venue.match(desk.account, candle)
             path.settle_changes(token, touched)
             changed += len(touched)
-        path.mend(token)
     return changed

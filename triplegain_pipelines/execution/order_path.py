@@ -171,14 +171,14 @@ class OrderPath:
             protect(self._desk, token, symbol)
 
     def mend(self, token: int) -> None:
-        """Resolve sent orders of unknown outcome, and see that every position has its stop and target."""
+        """Follow every order that was sent, and see that every position has its stop and target."""
         with account_transaction(self._desk, token) as transaction:
             alive = orders.alive(transaction.connection, transaction.schema, self._desk.account)
             held = positions.read_all(transaction.connection, transaction.schema, self._desk.account)
-        unknown = [order for order in alive if order.is_unresolved and order.submitted_at is not None]
-        if unknown:
-            follow(self._desk, token, unknown)
-        for symbol in sorted({position.symbol for position in held} | {order.intent.symbol for order in unknown}):
+        # The venue may have filled one while the process that would have booked it was dead.
+        sent = [order for order in alive if order.submitted_at is not None]
+        follow(self._desk, token, sent)
+        for symbol in sorted({position.symbol for position in held} | {order.intent.symbol for order in sent}):
             protect(self._desk, token, symbol)
 
     def newest_token(self) -> int:

@@ -12,7 +12,7 @@ from triplegain_pipelines.execution.guard import GuardReport, guard, walk
 from triplegain_pipelines.execution.paper_venue import PaperVenue
 from triplegain_pipelines.operations.feed import Feed, collect
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.store import orders
+from triplegain_pipelines.store import orders, positions
 from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.orders import Order
@@ -35,7 +35,7 @@ def open_session_account(desk: Desk, session: Session) -> None:
 
 
 def watch(database: Database, session: Session, desk: Desk, feed: Feed, walked: Walked) -> tuple[GuardReport, Walked]:
-    """Let resting orders meet the candles that closed since, then mark and guard the account.
+    """Let resting orders meet the candles that closed since, mend what a dead run left, mark and guard the account.
 
     Args:
         database: candles and books.
@@ -49,14 +49,14 @@ def watch(database: Database, session: Session, desk: Desk, feed: Feed, walked: 
         AccountBusyError: an order path is open; the next tick goes on.
     """
     with database.connection() as connection:
-        resting = [
-            order
-            for order in orders.alive(connection, desk.schema, desk.account)
-            if order.intent.trigger_price or order.state is OrderState.PARTIALLY_FILLED
-        ]
+        sent = [order for order in orders.alive(connection, desk.schema, desk.account) if order.submitted_at]
+        held = positions.read_all(connection, desk.schema, desk.account)
+    resting = [order for order in sent if order.intent.trigger_price or order.state is OrderState.PARTIALLY_FILLED]
     starts = {symbol: _unseen(symbol, resting, walked) for symbol in sorted({order.intent.symbol for order in resting})}
     candles = [candle for symbol, start in starts.items() for candle in _closed(database, session, feed, symbol, start)]
-    if candles and isinstance(desk.broker, PaperVenue):
+    # What a run that died has left: nobody starts it again, and the next decision may come in an hour.
+    left = any(order.is_unresolved for order in sent) or {position.symbol for position in held} - set(starts)
+    if (candles or left) and isinstance(desk.broker, PaperVenue):
         walk(desk, desk.broker, sorted(candles, key=lambda candle: (candle.opened_at, candle.symbol)))
     seen = {candle.symbol: candle.opened_at for candle in sorted(candles, key=lambda candle: candle.opened_at)}
     still = {symbol: at for symbol, at in walked.items() if symbol in starts}

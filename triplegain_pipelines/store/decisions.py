@@ -30,7 +30,9 @@ def save_decisions(connection: psycopg.Connection, decisions: Sequence[Decision]
     """
     if not decisions:
         return 0
-    staged = sql.Identifier(stage(connection, pl.DataFrame([_row(one) for one in decisions], infer_schema_length=None), _TABLE))
+    staged = sql.Identifier(
+        stage(connection, pl.DataFrame([_row(one) for one in decisions], infer_schema_length=None), _TABLE)
+    )
     connection.execute(
         sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT (account, symbol, as_of) DO NOTHING").format(
             sql.Identifier(*_TABLE), _COLUMNS, _COLUMNS, staged

@@ -2,9 +2,10 @@
 
 The wheel's Python helper is not used: as root it opens directories to the world, and after a killed client
 it never stops its server. Here the server belongs to the state folder, not to a Python process: every
-command of one home shares it, and whoever started it stops it.
+command of one home shares it, and the last one to leave stops it.
 """
 
+import fcntl
 import importlib.util
 import os
 import pwd
@@ -15,7 +16,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import psycopg
@@ -57,6 +58,7 @@ class EmbeddedPostgres:
         self._folder = home.absolute()
         self._elsewhere = bool(self._account) and not _reachable_by_others(self._folder.parent)
         self._settings = {**_SETTINGS, **(settings or {})}
+        self._use: IO[str] | None = None
 
     @property
     def home(self) -> Path:
@@ -86,16 +88,17 @@ class EmbeddedPostgres:
             return False
 
     def ensure(self, timeout: float = 60) -> bool:
-        """Start the server unless it runs; safe to call from many processes at once.
+        """Use the server, and start it unless it runs; safe to call from many processes at once.
 
         Returns:
-            Whether this call started it, so that the caller knows whether to stop it.
+            Whether this call started it.
 
         Raises:
             UnavailableError: it did not start within `timeout` seconds.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._folder / ".lock"):
+            self._register()
             if self.is_running():
                 return False
             if self._elsewhere:
@@ -108,8 +111,11 @@ class EmbeddedPostgres:
             return True
 
     def stop(self) -> None:
-        """Stop the server, ending its sessions; does nothing when it does not run."""
+        """Use the server no longer. It is stopped, ending its sessions, unless another process uses it."""
         with FileLock(self._folder / ".lock"):
+            with self._register() as use, suppress(BlockingIOError):
+                fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
             if self.is_running():
                 self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
 

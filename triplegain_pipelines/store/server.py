@@ -76,7 +76,8 @@ def create_databases(urls: DatabaseUrls) -> None:
                         sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
                     )
     except psycopg.Error as error:
-        msg = f"the database server at {place} did not let us in: {str(error).strip()}; check TRIPLEGAIN_DATABASE_URL"
+        cause = str(error).strip().splitlines()[0]
+        msg = f"the database server at {place} did not let us in: {cause}; check TRIPLEGAIN_DATABASE_URL"
         raise UnavailableError(msg) from error
 
 
