@@ -1,12 +1,16 @@
 """Checks on what an asset made: the contracts of its frames. They stop the assets below, never an order."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import polars as pl
 
 from triplegain_pipelines.domain.errors import DataError
-from triplegain_pipelines.market.contracts import validate
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def contract_spec(asset: str) -> dg.AssetCheckSpec:
@@ -16,6 +20,8 @@ def contract_spec(asset: str) -> dg.AssetCheckSpec:
 
 def contract_result(contract: str, frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
     """Whether each of `frames` keeps the contract of this name, and which rows do not."""
+    from triplegain_pipelines.market.contracts import validate
+
     broken = {}
     for name, frame in frames.items():
         try:

@@ -14,7 +14,6 @@ from triplegain_pipelines.agents.seats import SEATS_VERSION
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.decisions import ForecastStatus
 from triplegain_pipelines.execution.desk import Desk
-from triplegain_pipelines.market.digest import frame_digest
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
 
@@ -66,6 +65,7 @@ def forecast_outcomes(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """What came of each forecast, by a rule fixed in advance: in at the next open, out at the horizon."""
+    from triplegain_pipelines.market.digest import frame_digest
     from triplegain_pipelines.operations.deliberation import settle_outcomes
 
     outcomes = settle_outcomes(database, session, *utc_range(context))

@@ -3,19 +3,14 @@
 from datetime import datetime
 
 import dagster as dg
-import polars as pl
 
 from assets.checks import contract_result, contract_spec
 from assets.metadata import plot, table
 from assets.partitions import DAYS, ONE_RUN, utc_range
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
-from triplegain_pipelines.market.digest import frame_digest
-from triplegain_pipelines.market.gaps import find_gaps
-from triplegain_pipelines.market.rollups import roll_up
-from triplegain_pipelines.operations.feed import Feed, collect
+from triplegain_pipelines.operations.feed import Feed
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.store.candles import read_candles, replace_gaps, stored_range, upsert_rollups
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.headlines import upsert_headlines
 
@@ -35,6 +30,10 @@ def candles(
     feed: dg.ResourceParam[Feed],
 ) -> dg.MaterializeResult:
     """1-minute candles of all symbols as the venue published them; an open candle is never among them."""
+    from triplegain_pipelines.market.digest import frame_digest
+    from triplegain_pipelines.operations.feed import collect
+    from triplegain_pipelines.store.candles import read_candles
+
     start, end = utc_range(context)
     rows, frames = [], {}
     for symbol in session.symbols:
@@ -68,6 +67,9 @@ def candle_gaps(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """Where 1-minute candles are missing on the grid. A gap is a row; nothing is filled in."""
+    from triplegain_pipelines.market.gaps import find_gaps
+    from triplegain_pipelines.store.candles import read_candles, replace_gaps, stored_range
+
     start, end = utc_range(context)
     rows = []
     for symbol in session.symbols:
@@ -103,8 +105,12 @@ def rollups(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """Candles of 5m, 15m, 1h, 4h and 1d, each made of the 1-minute candles and never of the venue's own."""
+    from triplegain_pipelines.market.digest import frame_digest
+    from triplegain_pipelines.market.rollups import roll_up
+    from triplegain_pipelines.store.candles import read_candles, upsert_rollups
+
     start, end = utc_range(context)
-    frames: dict[str, pl.DataFrame] = {}
+    frames = {}
     for symbol in session.symbols:
         with database.connection() as connection:
             minutes = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)

@@ -15,6 +15,7 @@ from triplegain_pipelines.domain.reasons import Reason
 from triplegain_pipelines.domain.timeframes import day_partition
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.order_path import Claim, OrderPath
+from triplegain_pipelines.store.outbox import OutboxStatus
 
 POOL = "execution"
 
@@ -59,7 +60,8 @@ def settle(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], submitt
     """Book what was filled, protect the position, write how the decision ended."""
     with OrderPath(desk) as path:
         status = path.settle(submitted.decision_id, submitted.token)
-    tell_lineage(context, [desk.clock.now()], {"decision": str(submitted.decision_id), "ended": status.value})
+    if status is OutboxStatus.DONE:
+        tell_lineage(context, [desk.clock.now()], {"decision": str(submitted.decision_id)})
 
 
 @dg.job(

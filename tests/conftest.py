@@ -35,18 +35,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     if os.environ.get("PYTEST_XDIST_WORKER"):
         shared = shared.parent
     server = EmbeddedPostgres(shared / "postgres", _QUICK)
-    users = shared / "postgres-users"
     with FileLock(shared / "postgres.lock"):
         server.ensure()
-        users.write_text(str(int(users.read_text()) + 1 if users.exists() else 1))
         _make_template(server)
     yield server
     with FileLock(shared / "postgres.lock"):
-        left = int(users.read_text()) - 1
-        users.write_text(str(left))
-        if not left:
-            server.stop()
-            _forget_clusters(shared / "postgres")
+        server.stop()
+        _forget_clusters(shared / "postgres")
 
 
 @pytest.fixture

@@ -52,13 +52,12 @@ class Home:
     def rows(self) -> Iterator[psycopg.Connection]:
         """A connection to the home's database, its server started for as long."""
         server = EmbeddedPostgres(self.path / "postgres")
-        started = server.ensure()
+        server.ensure()
         try:
             with psycopg.connect(server.url("triplegain"), options="-c timezone=UTC") as connection:
                 yield connection
         finally:
-            if started:
-                server.stop()
+            server.stop()
 
 
 def imported_home(path: Path, recorded: Path) -> Home:

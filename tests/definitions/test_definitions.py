@@ -104,14 +104,15 @@ def test_orders_are_never_sent_by_automation_or_retries(defs: dg.Definitions) ->
 def test_loading_imports_nothing_heavy_and_is_quick() -> None:
     """DESIGN §9: each run starts a new interpreter, so this import is the latency of every decision and order."""
     code = (
-        "import time, sys, json; import dagster; before = set(sys.modules); start = time.perf_counter();"
-        "import triplegain_pipelines.definitions; took = time.perf_counter() - start;"
-        "print(json.dumps([took, sorted({name.split('.')[0] for name in set(sys.modules) - before})]))"
+        "import time, sys, json; start = time.perf_counter(); import dagster; middle = time.perf_counter();"
+        "before = set(sys.modules); import triplegain_pipelines.definitions; end = time.perf_counter();"
+        "print(json.dumps([middle - start, end - middle, sorted({name.split('.')[0] for name in set(sys.modules) - before})]))"
     )
     runs = [
         json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
         for _ in range(3)
     ]
-    assert not _HEAVY & set(runs[0][1])
-    # The budget is half a second; twice that is allowed here, because the other tests run on the same cores.
-    assert min(took for took, _ in runs) < 1.0
+    assert not _HEAVY & set(runs[0][2])
+    # Half a second on a quiet machine, where `import dagster` takes 0.75 s. Other tests run on the same cores, so the
+    # two are compared within one run.
+    assert min(ours / dagsters for dagsters, ours, _ in runs) <= 0.5 / 0.75 * 1.15

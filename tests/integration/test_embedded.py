@@ -19,7 +19,6 @@ def test_a_folder_made_again_has_no_old_data(tmp_path: Path) -> None:
     try:
         with psycopg.connect(first.url(), autocommit=True) as connection:
             connection.execute("CREATE DATABASE remembered")
-        assert not EmbeddedPostgres(folder).ensure()  # another process of the same home shares it
     finally:
         first.stop()
     assert first.ensure()  # started again, it has what it had
@@ -36,3 +35,14 @@ def test_a_folder_made_again_has_no_old_data(tmp_path: Path) -> None:
             assert connection.execute("SELECT 1 FROM pg_database WHERE datname = 'remembered'").fetchall() == []
     finally:
         second.stop()
+
+
+def test_the_last_to_leave_stops_the_server(tmp_path: Path) -> None:
+    """`make up` started while `make demo` was at work: the end of the demo must not take the server from it."""
+    demo, services = EmbeddedPostgres(tmp_path), EmbeddedPostgres(tmp_path)
+    assert demo.ensure()
+    assert not services.ensure()
+    demo.stop()
+    assert services.is_running()
+    services.stop()
+    assert not services.is_running()

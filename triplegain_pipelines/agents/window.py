@@ -3,17 +3,22 @@
 So look-ahead is impossible by construction, and live, replay and any partitioning see the same bars.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from triplegain_pipelines.domain.evidence import Readings
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.indicators.registry import WINDOW, read_indicators
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _HASHED = ("opened_at", "open", "high", "low", "close", "volume", "minutes")
 

@@ -3,14 +3,19 @@
 One null or NaN would turn every later value of a recursive indicator into NaN, so a frame that holds one is refused.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.indicators.ta import ta
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Array = npt.NDArray[np.float64]
 

@@ -3,18 +3,23 @@
 Formulas are in the modules beside this one.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.indicators import momentum, trend, volatility, volume
 from triplegain_pipelines.indicators.bars import Array, Bars, bars_of
 from triplegain_pipelines.indicators.warmup import EXPONENTIAL, WILDER, WINDOWED
+
+if TYPE_CHECKING:
+    import polars as pl
 
 WINDOW = 400
 """Bars that a reading is computed from, at most. Live, replay and any partitioning see exactly these."""
@@ -102,6 +107,8 @@ def calculate(bars: pl.DataFrame) -> pl.DataFrame:
     Raises:
         DataError: a column is missing, or holds a null, a NaN or an infinite value.
     """
+    import polars as pl
+
     columns = _columns(bars)
     return pl.DataFrame(columns).with_columns(pl.all().fill_nan(None))
 

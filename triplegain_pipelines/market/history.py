@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, TypeVar
 
 import polars as pl
-import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from triplegain_pipelines.domain.clock import Clock, SystemClock
@@ -22,7 +21,6 @@ _MAXIMUM_TICKER_AGE = timedelta(seconds=10)
 _STEP = Timeframe.M1.duration
 _SYSTEM_CLOCK = SystemClock()
 _T = TypeVar("_T")
-_log = structlog.get_logger(__name__)
 
 
 def fetch_candles(
@@ -196,5 +194,7 @@ def _retrying(read: Callable[[], _T]) -> _T:
 
 
 def _say_again(state: RetryCallState) -> None:
+    import structlog
+
     error = state.outcome.exception() if state.outcome else None
-    _log.warning("reading again", attempt=state.attempt_number, error=str(error))
+    structlog.get_logger(__name__).warning("reading again", attempt=state.attempt_number, error=str(error))

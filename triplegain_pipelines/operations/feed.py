@@ -1,23 +1,25 @@
 """Where new candles come from: the simulated market, a venue's REST history, or nowhere in a replay of an archive."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-import polars as pl
 import psycopg
 
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
-from triplegain_pipelines.market.contracts import validate
 from triplegain_pipelines.market.headlines import Headline
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import SIMULATED_VENUE, Settings
-from triplegain_pipelines.store.candles import UpsertCount, upsert_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.headlines import read_headlines
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from triplegain_pipelines.market.simulator import SimulatedMarket
+    from triplegain_pipelines.store.candles import UpsertCount
 
 
 class Feed(Protocol):
@@ -39,7 +41,7 @@ class SimulatedFeed:
 
     source = "simulator"
 
-    def __init__(self, market: "SimulatedMarket") -> None:
+    def __init__(self, market: SimulatedMarket) -> None:
         self._market = market
 
     def candles(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
@@ -90,7 +92,7 @@ def choose_feed(session: Session) -> Feed:
     return StoredFeed() if session.replay else VenueFeed(session.venue)
 
 
-def simulated_market(settings: Settings, symbols: tuple[str, ...]) -> "SimulatedMarket":
+def simulated_market(settings: Settings, symbols: tuple[str, ...]) -> SimulatedMarket:
     """The simulated market of the profile."""
     from triplegain_pipelines.market.simulator import SimulatedMarket
 
@@ -105,6 +107,9 @@ def collect(
     database: Database, session: Session, feed: Feed, symbol: str, start: datetime, end: datetime
 ) -> UpsertCount:
     """Store the closed 1-minute candles of the feed with start <= opening time < end."""
+    from triplegain_pipelines.market.contracts import validate
+    from triplegain_pipelines.store.candles import UpsertCount, upsert_candles
+
     grace = session.settings.profile.decisions.grace
     closed = last_closed_open(session.clock.now(), Timeframe.M1, grace) + timedelta(minutes=1)
     frame = feed.candles(symbol, start, min(end, closed)) if closed > start else None

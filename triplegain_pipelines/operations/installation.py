@@ -20,13 +20,14 @@ from triplegain_pipelines.store.server import (
 def running_home(settings: Settings) -> Iterator[DatabaseUrls]:
     """A home whose server runs and whose schema is the newest; the environment of this process is set.
 
-    The embedded server is stopped at the end if this call started it.
+    The embedded server is stopped at the end unless another process uses it.
 
     Raises:
         UnavailableError: the database server cannot be started or reached.
     """
     server = embedded_server(settings)
-    started = server is not None and server.ensure()
+    if server is not None:
+        server.ensure()
     try:
         urls = database_urls(settings)
         create_databases(urls)
@@ -37,7 +38,7 @@ def running_home(settings: Settings) -> Iterator[DatabaseUrls]:
         os.environ.update(process_environment(settings, urls))
         yield urls
     finally:
-        if server is not None and started:
+        if server is not None:
             server.stop()
 
 

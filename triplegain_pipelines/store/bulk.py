@@ -1,13 +1,17 @@
 """Bulk traffic between polars and PostgreSQL: COPY out into a frame, COPY in through a staging table."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
-import polars as pl
 import psycopg
 from psycopg import sql
 from psycopg.abc import Params
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def copy_out(
@@ -20,6 +24,8 @@ def copy_out(
 
     Times must be `pl.Datetime("us", "UTC")`; an empty answer is an empty frame with the same columns.
     """
+    import polars as pl
+
     buffer = BytesIO()
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(sql.SQL(query) if isinstance(query, str) else query)
     with connection.cursor() as cursor, cursor.copy(statement, parameters) as copy:
@@ -61,5 +67,7 @@ def stage(connection: psycopg.Connection, frame: pl.DataFrame, like: Sequence[st
 
 
 def _utc_time(name: str) -> pl.Expr:
+    import polars as pl
+
     # PostgreSQL leaves out the fraction of a whole second: 2024-08-05 00:00:00+00
     return pl.col(name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f%#z", time_unit="us").dt.convert_time_zone("UTC")

@@ -1,12 +1,13 @@
 """The decisions of the consensus. The first one for an account, symbol and time stands; none replaces it."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import polars as pl
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
@@ -28,6 +29,8 @@ def save_decisions(connection: psycopg.Connection, decisions: Sequence[Decision]
     A rerun of the same code on the same data returns 0. More than 0 means that code, configuration or
     data have changed since; the stored decisions stay what they are.
     """
+    import polars as pl
+
     if not decisions:
         return 0
     staged = sql.Identifier(

@@ -113,11 +113,22 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Use the server no longer. It is stopped, ending its sessions, unless another process uses it."""
         with FileLock(self._folder / ".lock"):
-            with self._register() as use, suppress(BlockingIOError):
+            use, self._use = self._register(), None
+            try:
                 fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                alone = True
+            except BlockingIOError:
+                return
+            finally:
+                use.close()
             if self.is_running():
                 self._run("pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop")
+
+    def _register(self) -> IO[str]:
+        """A shared lock says that this process uses the server; the kernel lets go of it when the process dies."""
+        if self._use is None:
+            self._use = (self._folder / ".users").open("a")
+            fcntl.flock(self._use, fcntl.LOCK_SH)
+        return self._use
 
     def _start(self, timeout: float) -> None:
         deadline = monotonic_seconds() + timeout

@@ -10,8 +10,9 @@ import psycopg
 
 from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError
 
-# The server needs a moment to notice that a killed process is gone and to free what it held.
-_WAIT = "1s"
+# The server needs a moment to notice that a killed process is gone and to free what it held, and the breaker sensor
+# may have hours of candles to walk: a run that gave up would leave its decision to expire.
+_WAIT = "5s"
 
 
 def lock_session(connection: psycopg.Connection, account: str) -> None:
