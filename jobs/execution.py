@@ -11,10 +11,10 @@ from uuid import UUID
 import dagster as dg
 
 from assets.portfolio import BOOKS
+from triplegain_pipelines.domain.orders import Claim
 from triplegain_pipelines.domain.reasons import Reason
 from triplegain_pipelines.domain.timeframes import day_partition
 from triplegain_pipelines.execution.desk import Desk
-from triplegain_pipelines.execution.order_path import Claim, OrderPath
 from triplegain_pipelines.store.outbox import OutboxStatus
 
 POOL = "execution"
@@ -29,6 +29,8 @@ class Decision(dg.Config):
 @dg.op(out=dg.Out(Claim, is_required=False), pool=POOL)
 def claim(context: dg.OpExecutionContext, config: Decision, desk: dg.ResourceParam[Desk]) -> Iterator[dg.Output[Claim]]:
     """Take the decision from the outbox; without a claim the rest of the run is skipped."""
+    from triplegain_pipelines.execution.order_path import OrderPath
+
     with OrderPath(desk) as path:
         claimed = path.claim(UUID(config.decision_id))
     if isinstance(claimed, Reason):
@@ -40,6 +42,8 @@ def claim(context: dg.OpExecutionContext, config: Decision, desk: dg.ResourcePar
 @dg.op(pool=POOL)
 def check_risk(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], claimed: Claim) -> Claim:
     """Judge the decision; what risk and fence allow is written as an order in the same transaction."""
+    from triplegain_pipelines.execution.order_path import OrderPath
+
     with OrderPath(desk) as path:
         step = path.check_risk(claimed.decision_id, claimed.token)
     context.log.info(step.reason.sentence())
@@ -49,6 +53,8 @@ def check_risk(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], cla
 @dg.op(pool=POOL)
 def submit(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], checked: Claim) -> Claim:
     """Send the order once."""
+    from triplegain_pipelines.execution.order_path import OrderPath
+
     with OrderPath(desk) as path:
         step = path.submit(checked.decision_id, checked.token)
     context.log.info(step.reason.sentence())
@@ -58,6 +64,8 @@ def submit(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], checked
 @dg.op(pool=POOL)
 def settle(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], submitted: Claim) -> None:
     """Book what was filled, protect the position, write how the decision ended."""
+    from triplegain_pipelines.execution.order_path import OrderPath
+
     with OrderPath(desk) as path:
         status = path.settle(submitted.decision_id, submitted.token)
     if status is OutboxStatus.DONE:

@@ -3,7 +3,6 @@
 import dagster as dg
 
 from triplegain_pipelines.execution.desk import Desk
-from triplegain_pipelines.operations.desks import current_prices, paper_desk
 from triplegain_pipelines.operations.feed import Feed, choose_feed
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
@@ -27,4 +26,6 @@ class DeskResource(dg.ConfigurableResource[Desk]):
 
     def create_resource(self, context: dg.InitResourceContext) -> Desk:  # noqa: ARG002
         """A desk on the paper venue."""
+        from triplegain_pipelines.operations.desks import current_prices, paper_desk
+
         return paper_desk(self.database, self.session, self.session.clock, current_prices(self.session))

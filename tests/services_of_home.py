@@ -86,6 +86,8 @@ def processes_of(home: Home) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
             told = [*process.cmdline(), *process.environ().values()]
         except psutil.Error:
             continue

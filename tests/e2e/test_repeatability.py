@@ -13,8 +13,8 @@ from homes import BTC, ETH, PROGRAM, Home, imported_home
 
 pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
-# The hours around the crash: trades, stops and an open position at any moment of a kill.
-_RANGE = ("2024-08-04", "2024-08-06")
+# Two days with entries, a take profit and an exit: something is under way at any moment of a kill.
+_RANGE = ("2024-08-08", "2024-08-10")
 _ARGUMENTS = ("replay", "--symbols", "BTC/USDT,ETH/USDT", "--from", _RANGE[0], "--to", _RANGE[1], "--json")
 
 

@@ -111,7 +111,8 @@ def test_a_signal_stops_everything_in_time(running: Running) -> None:
     code, seconds = running.service.stop()
     assert code == 0, running.service.lines
     assert seconds < 10
-    assert psutil.wait_procs(left, timeout=1)[1] == []
+    # Process 1 may take its time to reap what the database server left it.
+    assert [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
     assert processes_of(running.home) == []
     assert not EmbeddedPostgres(running.home.path / "postgres").is_running()
 

@@ -9,10 +9,11 @@ import pytest
 from builders import BTC, TradingFloor, candle, decision, trading_floor
 
 from triplegain_pipelines.domain.errors import AccountBusyError, UnavailableError
+from triplegain_pipelines.domain.orders import Claim
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState
 from triplegain_pipelines.execution.account import open_account, queue_decisions
 from triplegain_pipelines.execution.guard import guard, walk
-from triplegain_pipelines.execution.order_path import Claim, OrderPath
+from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration

@@ -9,10 +9,11 @@ from builders import ACCOUNT, BTC, COSTS, ETH, TradingFloor, candle, decision, t
 
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError, UnavailableError, UnknownOutcomeError
+from triplegain_pipelines.domain.orders import Claim
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution.broker import VenueRejectionError
 from triplegain_pipelines.execution.guard import walk
-from triplegain_pipelines.execution.order_path import Claim, OrderPath
+from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.outbox import OutboxStatus
 

@@ -9,9 +9,9 @@ from builders import BTC, START, decision, trading_floor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from triplegain_pipelines.domain.orders import TRANSITIONS, Intent, Leg, OrderState, OrderType, Side
+from triplegain_pipelines.domain.orders import TRANSITIONS, Claim, Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.execution.order_path import Claim, OrderPath
+from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store import orders
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.orders import IllegalTransitionError, Order

@@ -138,3 +138,11 @@ class VenueOrder:
     venue_order_id: str
     state: OrderState
     fills: tuple[Fill, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to act on a decision, until somebody else claims one of the same account."""
+
+    decision_id: UUID
+    token: int

@@ -8,13 +8,12 @@ import os
 import socket
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from triplegain_pipelines.domain.errors import InputError
-from triplegain_pipelines.domain.orders import Leg, OrderState
+from triplegain_pipelines.domain.orders import Claim, Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution import fence, risk_gate
 from triplegain_pipelines.execution.booking import change_order
@@ -27,14 +26,6 @@ from triplegain_pipelines.store import breakers, fences, orders, outbox, positio
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.outbox import OutboxStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to act on a decision, until somebody else claims one of the same account."""
-
-    decision_id: UUID
-    token: int
 
 
 class OrderPath:

@@ -119,6 +119,7 @@ def _database(settings: Settings) -> list[Finding]:
     kind = "embedded" if embedded_server(settings) else "TRIPLEGAIN_DATABASE_URL"
     try:
         database = Database(database_urls(settings).triplegain)
+        database.check()  # a pool would go on trying for a while
         with database.connection() as connection:
             catalogue = read_catalogue(connection)
         database.close()
