@@ -1,4 +1,4 @@
-"""The same question has the same answer: in a fresh database, after a kill, and whatever the future holds."""
+"""The same question has the same answer: in a fresh database, and after a kill."""
 
 import os
 import signal
@@ -6,10 +6,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import psutil
 import pytest
-from homes import BTC, ETH, PROGRAM, Home, imported_home
+from homes import PROGRAM, Home, imported_home
 
 pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
@@ -33,7 +32,7 @@ def test_two_fresh_databases_give_the_same_result(tmp_path: Path, recorded_data:
     assert home.replay(*_RANGE)["result_hash"] == reference
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_run_ends_the_same_when_started_again(
     tmp_path: Path, recorded_data: Path, reference: str, seed: int
 ) -> None:
@@ -72,35 +71,3 @@ def kill_after_events(home: Home, events: int) -> None:
             family = [running.pid, *(child.pid for child in psutil.Process(running.pid).children(recursive=True))]
             for pid in family:
                 os.kill(pid, signal.SIGKILL)
-
-
-def test_no_decision_changes_when_the_future_does(tmp_path: Path, recorded_data: Path) -> None:
-    """B2: look-ahead. Every candle from noon of 5 August on is altered; no decision made until then may differ."""
-    cut = pl.datetime(2024, 8, 5, 12, time_zone="UTC")
-    decisions = []
-    for name, factor in (("true", 1.0), ("altered", 1.7)):
-        home = Home(tmp_path / name)
-        for file in (BTC, ETH):
-            frame = pl.read_parquet(recorded_data / "candles" / file)
-            future = pl.col("time") >= cut.cast(frame.schema["time"])
-            changed = frame.with_columns(
-                pl.when(future).then(pl.col(column) * factor).otherwise(pl.col(column)).alias(column)
-                for column in ("open", "high", "low", "close", "volume")
-            )
-            path = tmp_path / name
-            path.mkdir(exist_ok=True)
-            changed.write_parquet(path / file)
-            assert home.run("import", path / file).returncode == 0
-        home.replay("2024-08-05", "2024-08-06")
-        with home.rows() as connection:
-            decisions.append(
-                connection.execute(
-                    """SELECT d.as_of, d.symbol, d.decision_id, d.p_up, d.action, s.content_hash
-                       FROM research.consensus_decisions d JOIN research.snapshots s USING (snapshot_id)
-                       ORDER BY d.as_of, d.symbol"""
-                ).fetchall()
-            )
-    # The candle that opens at noon closes a minute later: 12:00:10 is the last decision that cannot know it.
-    until = 2 * 13
-    assert decisions[0][:until] == decisions[1][:until]
-    assert decisions[0][until:] != decisions[1][until:]
