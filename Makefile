@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo up test lint types docs clean
+.PHONY: setup demo up test soak lint types docs clean
 setup: $(INSTALLED)
 
 # The lock file is complete, so nothing is left for a resolver to decide.
@@ -30,8 +30,12 @@ types: setup
 
 test: lint types
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py
+
+# Kills the replay at twenty random moments instead of one.
+soak: setup
+	TRIPLEGAIN_KILLS=20 $(BIN)/pytest tests/e2e/test_repeatability.py
 
 docs: setup
 	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_reasons.py tests/definitions

@@ -3,26 +3,24 @@
 Nothing is computed here: a command prepares the home, calls one function and shows what came back.
 """
 
-import json
+import getpass
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.tree import Tree
 
+from triplegain_pipelines.console import err, out, print_fields, print_json, print_tree, show_summary
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
-from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.domain.risk import BreakerName, BreakerState
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.operations.replay_plan import ReplayPlan
 from triplegain_pipelines.settings import settings
@@ -34,8 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A crypto trading operation as a Dagster code location: evidence in, risk-checked orders out.",
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -211,6 +207,31 @@ def verify(order: Annotated[UUID, typer.Argument(help="Client order id.")], as_j
         raise typer.Exit(1)
 
 
+class Switch(StrEnum):
+    """What a person can do to a breaker."""
+
+    OPEN = "open"
+    CLEAR = "clear"
+
+
+@app.command()
+def breaker(
+    switch: Annotated[Switch, typer.Argument(help="Open it, or clear it.")],
+    name: Annotated[BreakerName, typer.Argument(help="Which breaker; drawdown is the ladder's lock.")],
+    why: Annotated[str, typer.Option(help="The reason; it is kept with your name.")],
+    account: Annotated[str | None, typer.Option(help="Account; the profile's if left out.")] = None,
+) -> None:
+    """Open or clear a circuit breaker by hand. Works without Dagster."""
+    from triplegain_pipelines.execution.operator import switch_breaker
+    from triplegain_pipelines.operations.desks import account_desk
+
+    with opened_database() as database:
+        desk = account_desk(database, settings(), account or settings().profile.account)
+        state = BreakerState.OPEN if switch is Switch.OPEN else BreakerState.CLOSED
+        change = switch_breaker(desk, name, state, getpass.getuser(), why)
+    out.print(f"{name} of {desk.account}: {change.before.state} → {change.after.state}")
+
+
 @app.command()
 def up() -> None:
     """Start PostgreSQL, MLflow and Dagster in the foreground; Ctrl-C stops them all."""
@@ -251,53 +272,3 @@ def replayed(database: Database, plan: ReplayPlan, *, quiet: bool = False) -> di
         run_replay(build_defs(), instance, plan, (lambda *_: None) if quiet else tell)
     session = Session(plan.account, plan.venue, plan.symbols, replay=True, settings=settings(), clock=SystemClock())
     return summarise(database, PAPER, session, validate_account(database, session, plan.start, plan.end))
-
-
-def show_summary(summary: Mapping[str, Any]) -> None:
-    """Print a replay's summary for a person."""
-    out.print()
-    out.print(f"[bold]{' · '.join(summary['labels'])}[/]" if summary["labels"] else "")
-    out.print(summary["summary"])
-    grid = Table.grid(padding=(0, 2))
-    asked = f"{summary['forecasts']:,} forecasts of six seats, {summary['abstentions']} abstentions"
-    judged = f"{summary['approved']} approved, {summary['modified']} made smaller, {summary['rejected']} refused"
-    grid.add_row("decided", f"{summary['decisions']:,} decisions from {asked}")
-    grid.add_row("risk", f"{summary['proposals']} proposals: {judged}")
-    for refusal in summary["refusals"][:6]:
-        grid.add_row("", f"{refusal['count']:>5} times: {ReasonCode[refusal['code']].meaning}")
-    grid.add_row("orders", f"{summary['orders']} orders, {summary['fills']} fills, {summary['trades']} trades closed")
-    worth = f"{Decimal(summary['final_equity']):,.2f} {summary['currency']}, {summary['total_return_pct']:+.2f} %"
-    grid.add_row("equity", f"{worth}; holding instead: {summary['buy_and_hold_pct']:+.2f} %")
-    grid.add_row("drawdown", f"{summary['max_drawdown_pct']:.2f} % at the deepest")
-    grid.add_row("verdict", f"[bold]{summary['verdict']}[/]")
-    grid.add_row("report", summary["report"])
-    out.print(grid)
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
-
-
-def print_fields(document: Mapping[str, Any]) -> None:
-    """Print a flat object as aligned lines."""
-    grid = Table.grid(padding=(0, 2))
-    for name, value in document.items():
-        grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", str(value))
-    out.print(grid)
-    out.print()
-
-
-def print_tree(title: str, document: object, tree: Tree | None = None) -> None:
-    """Print a nested object as a tree; long texts keep their line breaks."""
-    branch = tree.add(f"[bold]{title}[/]") if tree else Tree(f"[bold]{title}[/]")
-    items = (
-        document.items() if isinstance(document, Mapping) else enumerate(document) if isinstance(document, list) else ()
-    )
-    for name, value in items:
-        if isinstance(value, Mapping | list) and value:
-            print_tree(str(name), value, branch)
-        else:
-            branch.add(f"[dim]{name}[/] {escape(str(value))}")
-    if tree is None:
-        out.print(branch)

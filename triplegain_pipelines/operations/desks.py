@@ -1,12 +1,16 @@
 """Puts a paper desk together: the account's clock, prices and venue under the profile's limits."""
 
-from triplegain_pipelines.domain.clock import Clock
+from triplegain_pipelines.domain.clock import Clock, SystemClock
+from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.market import Instrument, PriceSource
-from triplegain_pipelines.execution.desk import Desk
+from triplegain_pipelines.execution.desk import PAPER, Desk
 from triplegain_pipelines.execution.paper_venue import PaperVenue, costs_of
 from triplegain_pipelines.operations.feed import simulated_market
 from triplegain_pipelines.operations.session import Session
+from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.decisions import decided_symbols
+from triplegain_pipelines.store.overview import read_overviews
 
 
 def paper_desk(database: Database, session: Session, clock: Clock, prices: PriceSource) -> Desk:
@@ -30,6 +34,23 @@ def paper_desk(database: Database, session: Session, clock: Clock, prices: Price
         fee_rate=costs.fee,
         instruments=instruments,
     )
+
+
+def account_desk(database: Database, settings: Settings, account: str) -> Desk:
+    """A desk for what a person does to an account by hand; it needs no prices.
+
+    Raises:
+        InputError: there is no such account.
+    """
+    with database.connection() as connection:
+        known = {one.account: one for one in read_overviews(connection, PAPER)}
+        symbols = decided_symbols(connection, account)
+    if account not in known:
+        msg = f"there is no account {account}; the accounts are: {', '.join(known) or 'none'}"
+        raise InputError(msg)
+    clock = SystemClock()
+    session = Session(account, known[account].venue, symbols, replay=False, settings=settings, clock=clock)
+    return paper_desk(database, session, clock, current_prices(session))
 
 
 def current_prices(session: Session) -> PriceSource:

@@ -73,8 +73,13 @@ def after_trade(state: RiskState, profit: Decimal, initial_risk: Decimal | None)
 
 
 def unlocked(state: RiskState) -> RiskState:
-    """The state after a person let the account trade again: no lock, no row of losses, and the next mark is the peak.
+    """The state after a person let the account trade again after a drawdown: no lock, and the next mark is the peak.
 
     With the old peak kept, the very next mark would lock again.
     """
-    return replace(state, drawdown_locked=False, peak_equity=Decimal(0), losses_in_a_row=0, last_loss_risk=None)
+    return replace(state, drawdown_locked=False, peak_equity=Decimal(0))
+
+
+def losses_forgotten(state: RiskState) -> RiskState:
+    """The state after a person let the account trade again after a row of losses."""
+    return replace(state, losses_in_a_row=0, last_loss_risk=None)

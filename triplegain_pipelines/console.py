@@ -1,0 +1,67 @@
+"""How the command shows things: for a person on the terminal, or as one JSON object for a program."""
+
+import json
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from triplegain_pipelines.domain.reasons import ReasonCode
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_summary(summary: Mapping[str, Any]) -> None:
+    """Print a replay's summary for a person."""
+    out.print()
+    out.print(f"[bold]{' · '.join(summary['labels'])}[/]" if summary["labels"] else "")
+    out.print(summary["summary"])
+    grid = Table.grid(padding=(0, 2))
+    asked = f"{summary['forecasts']:,} forecasts of six seats, {summary['abstentions']} abstentions"
+    judged = f"{summary['approved']} approved, {summary['modified']} made smaller, {summary['rejected']} refused"
+    grid.add_row("decided", f"{summary['decisions']:,} decisions from {asked}")
+    grid.add_row("risk", f"{summary['proposals']} proposals: {judged}")
+    for refusal in summary["refusals"][:6]:
+        grid.add_row("", f"{refusal['count']:>5} times: {ReasonCode[refusal['code']].meaning}")
+    grid.add_row("orders", f"{summary['orders']} orders, {summary['fills']} fills, {summary['trades']} trades closed")
+    worth = f"{Decimal(summary['final_equity']):,.2f} {summary['currency']}, {summary['total_return_pct']:+.2f} %"
+    grid.add_row("equity", f"{worth}; holding instead: {summary['buy_and_hold_pct']:+.2f} %")
+    grid.add_row("drawdown", f"{summary['max_drawdown_pct']:.2f} % at the deepest")
+    grid.add_row("verdict", f"[bold]{summary['verdict']}[/]")
+    grid.add_row("report", summary["report"])
+    out.print(grid)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
+
+
+def print_fields(document: Mapping[str, Any]) -> None:
+    """Print a flat object as aligned lines."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in document.items():
+        grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", str(value))
+    out.print(grid)
+    out.print()
+
+
+def print_tree(title: str, document: object, tree: Tree | None = None) -> None:
+    """Print a nested object as a tree; long texts keep their line breaks."""
+    branch = tree.add(f"[bold]{title}[/]") if tree else Tree(f"[bold]{title}[/]")
+    items = (
+        document.items() if isinstance(document, Mapping) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for name, value in items:
+        if isinstance(value, Mapping | list) and value:
+            print_tree(str(name), value, branch)
+        else:
+            branch.add(f"[dim]{name}[/] {escape(str(value))}")
+    if tree is None:
+        out.print(branch)
