@@ -1,5 +1,7 @@
 """From the outbox to execution: one run for each decision, whatever the ticks do."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from jobs.execution import execution
@@ -10,31 +12,36 @@ from triplegain_pipelines.store import outbox
 from triplegain_pipelines.store.database import Database
 
 _MOST_AT_ONCE = 10
+_ASK_AGAIN = timedelta(minutes=2)
 
 
 @dg.sensor(job=execution, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def execution_sensor(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
+    context: dg.SensorEvaluationContext,  # noqa: ARG001 - Dagster looks for it
+    database: dg.ResourceParam[Database],
+    session: dg.ResourceParam[Session],
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for a run for each waiting decision. Whether it may trade is decided in that run, inside the transaction.
 
-    The cursor only saves work: the run key makes a decision run once, and the fence makes it trade once.
+    A run that failed does not end its decision: every two minutes another one is asked for while it is valid. Runs of
+    an account wait for each other, and the fence lets a decision trade once, however many runs there are.
     """
-    cursor = int(context.cursor) if context.cursor and context.cursor.isdecimal() else 0
+    now = session.clock.now()
     with database.connection() as connection:
-        waiting = outbox.waiting(connection, PAPER, session.account, cursor, _MOST_AT_ONCE)
+        waiting = [row for row in outbox.waiting(connection, PAPER, session.account) if row.valid_until >= now]
     if not waiting:
-        return dg.SkipReason(f"no decision of {session.account} waits behind number {cursor}")
-    requests = [
-        dg.RunRequest(
-            run_key=str(row.decision_id),
-            run_config={"ops": {"claim": {"config": {"decision_id": str(row.decision_id)}}}},
-            tags={
-                **run_tags("execution", session.account),
-                DECISION: str(row.decision_id),
-                EXECUTES_FOR: session.account,
-            },
-        )
-        for row in waiting
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=str(waiting[-1].outbox_id))
+        return dg.SkipReason(f"no decision of {session.account} waits")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=f"{row.decision_id}:{(now - row.queued_at) // _ASK_AGAIN}",
+                run_config={"ops": {"claim": {"config": {"decision_id": str(row.decision_id)}}}},
+                tags={
+                    **run_tags("execution", session.account),
+                    DECISION: str(row.decision_id),
+                    EXECUTES_FOR: session.account,
+                },
+            )
+            for row in waiting[:_MOST_AT_ONCE]
+        ]
+    )

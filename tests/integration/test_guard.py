@@ -8,11 +8,14 @@ import psycopg
 import pytest
 from builders import BTC, TradingFloor, candle, decision, trading_floor
 
-from triplegain_pipelines.domain.errors import AccountBusyError, UnavailableError
+from triplegain_pipelines.domain.decisions import Decision
+from triplegain_pipelines.domain.errors import AccountBusyError, InputError, UnavailableError
 from triplegain_pipelines.domain.orders import Claim
+from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState
 from triplegain_pipelines.execution.account import open_account, queue_decisions
 from triplegain_pipelines.execution.guard import guard, walk
+from triplegain_pipelines.execution.operator import switch_breaker
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store.database import Database
 
@@ -24,6 +27,10 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture
 def floor(database: Database) -> TradingFloor:
     return trading_floor(database)
+
+
+def outcome(floor: TradingFloor, made: Decision) -> tuple[object, ...]:
+    return floor.rows("SELECT status, reason_code FROM outbox WHERE decision_id = %s", made.decision_id)[0]
 
 
 def buy(floor: TradingFloor) -> None:
@@ -149,3 +156,42 @@ def test_an_unopened_account_is_said_to_be_missing(floor: TradingFloor) -> None:
     """Rule 4: an account that does not exist is not an account without money."""
     with pytest.raises(Exception, match="there is no account 'nobody'"):
         guard(replace(floor.desk, account="nobody"))
+
+
+def test_a_decision_nobody_acted_on_expires_in_the_tick(floor: TradingFloor) -> None:
+    """Rule 10: a run that died before its claim must not leave a decision that waits for ever unseen."""
+    made = decision()
+    floor.queue(made)
+    guard(floor.desk)
+    assert outcome(floor, made) == ("PENDING", None)
+    floor.pass_time(timedelta(hours=1))
+    guard(floor.desk)
+    assert outcome(floor, made) == ("EXPIRED", ReasonCode.DECISION_EXPIRED)
+
+
+def test_a_person_opens_and_clears_breakers_with_who_and_why(floor: TradingFloor) -> None:
+    """R6, X6: a breaker that somebody opened or cleared without a trace is no protection."""
+    change = switch_breaker(floor.desk, BreakerName.RAPID_LOSS, BreakerState.OPEN, "ann", "news")
+    assert (change.before.state, change.after.state) == (BreakerState.CLOSED, BreakerState.OPEN)
+    with pytest.raises(InputError, match="OPEN already"):
+        switch_breaker(floor.desk, BreakerName.RAPID_LOSS, BreakerState.OPEN, "ann", "news")
+    with pytest.raises(InputError, match="say why"):
+        switch_breaker(floor.desk, BreakerName.RAPID_LOSS, BreakerState.CLOSED, "ann", " ")
+    switch_breaker(floor.desk, BreakerName.RAPID_LOSS, BreakerState.CLOSED, "ann", "it was nothing")
+    with floor.database.connection() as connection:
+        rows = connection.execute("SELECT to_state, changed_by FROM ops.breaker_changes ORDER BY sequence").fetchall()
+    assert rows == [("OPEN", "ann"), ("CLOSED", "ann")]
+
+
+def test_only_a_person_ends_the_drawdown_lock(floor: TradingFloor) -> None:
+    """R5: an account that fell by a fifth must stay locked until somebody decides, and then trade again."""
+    with floor.database.connection() as connection:
+        connection.execute("UPDATE paper_trading.risk_state SET peak_equity = 10000")
+    guard(floor.desk)
+    floor.pass_time(timedelta(days=3))
+    assert guard(floor.desk).breakers[BreakerName.DRAWDOWN].state is BreakerState.OPEN
+    switch_breaker(floor.desk, BreakerName.DRAWDOWN, BreakerState.CLOSED, "ann", "deposit moved elsewhere")
+    floor.pass_time(timedelta(minutes=1))
+    report = guard(floor.desk)
+    assert report.breakers[BreakerName.DRAWDOWN].state is BreakerState.CLOSED
+    assert report.drawdown == 0

@@ -274,8 +274,8 @@ def test_an_order_that_arrives_after_it_was_given_up_is_refused(floor: TradingFl
     assert floor.rows("SELECT count(*) FROM paper_venue.orders WHERE order_type = 'MARKET'")[0][0] == 1
 
 
-def test_an_unknown_order_blocks_its_symbol_and_no_other(floor: TradingFloor) -> None:
-    """Rule 2: as long as it is not known what is held in a symbol, no more of it is bought."""
+def test_an_unknown_entry_blocks_new_risk(floor: TradingFloor) -> None:
+    """Rule 2, R2: while it is not known what is held, no limit can be kept, here or in another symbol."""
     floor.broker.lose_answer.add("ENTRY")
     floor.broker.down = True
     execute(floor, decision())
@@ -284,7 +284,8 @@ def test_an_unknown_order_blocks_its_symbol_and_no_other(floor: TradingFloor) ->
     other = decision(ETH, as_of=floor.clock.now(), price=1000.0, atr=10.0)
     execute(floor, again)
     assert outcome(floor, again) == ("REFUSED", ReasonCode.UNRESOLVED_ORDER)
-    assert execute(floor, other) is OutboxStatus.DONE
+    execute(floor, other)
+    assert outcome(floor, other) == ("REFUSED", ReasonCode.ENTRY_UNFINISHED)
 
 
 def test_an_order_that_becomes_unknown_after_the_verdict_stops_the_sending(floor: TradingFloor) -> None:

@@ -100,18 +100,18 @@ def test_the_last_winning_trial_closes(on_trial: Breakers) -> None:
     """R6: a breaker that closes after one lucky trade has tried nothing."""
     trials = []
     for _ in range(3):
-        on_trial = taken_over(on_trial, after_trade(on_trial, D(5), LIMITS, AT + 5 * HOUR))
+        on_trial = taken_over(on_trial, after_trade(on_trial, D(5), LIMITS, AT + 5 * HOUR, AT + 5 * HOUR))
         trials.append(
             (on_trial[BreakerName.CONSECUTIVE_LOSSES].state, on_trial[BreakerName.CONSECUTIVE_LOSSES].trials_left)
         )
     assert trials == [(BreakerState.HALF_OPEN, 2), (BreakerState.HALF_OPEN, 1), (BreakerState.CLOSED, 0)]
-    assert after_trade(on_trial, D(-5), LIMITS, AT + 5 * HOUR) == ()
+    assert after_trade(on_trial, D(-5), LIMITS, AT + 5 * HOUR, AT + 5 * HOUR) == ()
 
 
 def test_a_losing_trial_opens_again(on_trial: Breakers) -> None:
     """R6: a trial that lost must stop the trials at once, and for a whole cool-down."""
-    won = taken_over(on_trial, after_trade(on_trial, D(5), LIMITS, AT + 5 * HOUR))
-    lost = taken_over(won, after_trade(won, D("-0.01"), LIMITS, AT + 5 * HOUR))
+    won = taken_over(on_trial, after_trade(on_trial, D(5), LIMITS, AT + 5 * HOUR, AT + 5 * HOUR))
+    lost = taken_over(won, after_trade(won, D("-0.01"), LIMITS, AT + 5 * HOUR, AT + 5 * HOUR))
     assert opened(lost) == {"consecutive_losses"}
     assert opened(evaluated(lost, SIX_LOSSES, AT + 8 * HOUR))
     assert evaluated(lost, SIX_LOSSES, AT + 9 * HOUR)[BreakerName.CONSECUTIVE_LOSSES].trials_left == 3
@@ -119,7 +119,7 @@ def test_a_losing_trial_opens_again(on_trial: Breakers) -> None:
 
 def test_a_trial_that_broke_even_counts_for_nothing(on_trial: Breakers) -> None:
     """R6: a trade without profit is neither a proof nor a failure."""
-    assert after_trade(on_trial, D(0), LIMITS, AT + 5 * HOUR) == ()
+    assert after_trade(on_trial, D(0), LIMITS, AT + 5 * HOUR, AT + 5 * HOUR) == ()
 
 
 def test_the_daily_loss_lasts_until_the_next_utc_day() -> None:
@@ -162,3 +162,13 @@ def test_what_a_person_cleared_does_not_trip_on_the_same_evidence() -> None:
     assert opened(evaluated(cleared, account, at + timedelta(minutes=5), fallen)) == {"rapid_loss"}
     tomorrow = replace(account, day_start_equity=D(10000))
     assert "daily_loss" in opened(evaluated(cleared, tomorrow, at + timedelta(days=1)))
+
+
+def test_a_trade_opened_before_the_trial_is_no_trial() -> None:
+    """R6: full-size positions from before the trip must neither prove the breaker good nor bad."""
+    half_open = {BreakerName.RAPID_LOSS: Breaker(BreakerName.RAPID_LOSS, BreakerState.HALF_OPEN, AT, "test", 3)}
+    before, during = AT - HOUR, AT + HOUR
+    assert after_trade(half_open, D(5), LIMITS, AT + 2 * HOUR, before) == ()
+    assert after_trade(half_open, D(-5), LIMITS, AT + 2 * HOUR, before) == ()
+    (won,) = after_trade(half_open, D(5), LIMITS, AT + 2 * HOUR, during)
+    assert (won.after.trials_left, won.after.changed_at) == (2, AT)

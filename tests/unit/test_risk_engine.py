@@ -272,3 +272,11 @@ def test_closing_nothing_is_refused() -> None:
 def test_the_limits_of_the_house_are_under_their_ceilings() -> None:
     """R2: the file that ships must say what the requirement says."""
     assert (LIMITS.risk_per_trade, LIMITS.exposure_per_asset, LIMITS.total_exposure) == (D("0.01"), D("0.3"), D("0.5"))
+
+
+def test_a_row_of_losses_refuses_before_its_breaker_was_evaluated() -> None:
+    """R6: two decisions of one minute lie between two marks; the second must not pass on a breaker not yet tripped."""
+    losing = replace(portfolio(), losses_in_a_row=LIMITS.breakers.consecutive_losses.threshold + 1)
+    verdict = judged(proposal(), losing)
+    assert verdict.status is VerdictStatus.REJECTED
+    assert "BREAKER_OPEN" in codes(verdict)

@@ -78,6 +78,10 @@ class ReasonCode(StrEnum):
         "UNRESOLVED_ORDER",
         "An order of unknown outcome exists in this symbol: no new risk until it is resolved.",
     )
+    ENTRY_UNFINISHED = (
+        "ENTRY_UNFINISHED",
+        "An entry is still being filled and counts in no limit yet: no new risk until it is done.",
+    )
     # The fence: checks in the transaction that inserts an order
     BREAKER_MISSING = "BREAKER_MISSING", "The breakers have no state for this account: no new risk."
     HEARTBEAT_STALE = "HEARTBEAT_STALE", "The breakers were not evaluated recently: no new risk."

@@ -142,6 +142,6 @@ def _close(transaction: AccountTransaction, trade: ClosedTrade) -> None:
     state = risk_state.read(connection, schema, account)
     risk_state.write(connection, schema, account, risk_after_trade(state, trade.profit, trade.initial_risk))
     changes = breakers_after_trade(
-        breakers.read(connection, account), trade.profit, transaction.desk.limits, trade.closed_at
+        breakers.read(connection, account), trade.profit, transaction.desk.limits, trade.closed_at, trade.opened_at
     )
     change_breakers(transaction, changes, "order path")

@@ -4,11 +4,12 @@ All of them fail closed: what is missing, stale or unknown refuses. They bind on
 stays possible. Limits are the risk engine's subject, the token is `account_transaction`'s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerStates
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk
@@ -25,7 +26,7 @@ def refusal(
     symbol: str,
     valid_until: datetime,
     states: BreakerStates,
-    alive: Iterable[Order],
+    alive: Sequence[Order],
 ) -> Reason | None:
     """Why no new risk may be taken in `symbol` now, or None. `alive` are the account's other unfinished orders."""
     at = transaction.at
@@ -41,6 +42,10 @@ def refusal(
     if unresolved:
         order = unresolved[0]
         return Reason(ReasonCode.UNRESOLVED_ORDER, {"order": str(order.client_order_id), "state": order.state.value})
+    filling = [order for order in alive if order.intent.leg is Leg.ENTRY]
+    if filling:
+        order = filling[0]
+        return Reason(ReasonCode.ENTRY_UNFINISHED, {"order": str(order.client_order_id), "symbol": order.intent.symbol})
     return None
 
 

@@ -14,16 +14,18 @@ from triplegain_pipelines.domain.market import Candle
 from triplegain_pipelines.domain.reasons import Reason
 from triplegain_pipelines.domain.risk import BreakerStates
 from triplegain_pipelines.execution.books import Books, change_breakers, load_books
-from triplegain_pipelines.execution.desk import Desk, account_transaction
-from triplegain_pipelines.execution.fence import current_prices
+from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
+from triplegain_pipelines.execution.fence import current_prices, expired
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.paper_venue import PaperVenue
+from triplegain_pipelines.execution.steps import refuse
 from triplegain_pipelines.portfolio.valuation import value
 from triplegain_pipelines.risk.breakers import BreakerChange, evaluate_breakers
 from triplegain_pipelines.risk.state import marked
 from triplegain_pipelines.settings import RiskLimits
-from triplegain_pipelines.store import breakers, equity, risk_state
+from triplegain_pipelines.store import breakers, equity, outbox, risk_state
 from triplegain_pipelines.store.equity import EquityMark
+from triplegain_pipelines.store.outbox import OutboxStatus
 
 _MARK_EVERY = timedelta(minutes=1)
 
@@ -92,6 +94,7 @@ def guard(desk: Desk) -> GuardReport:
         risk_state.write(connection, desk.schema, desk.account, marking.books.risk)
         change_breakers(transaction, marking.changes, "guard")
         breakers.beat(connection, desk.account, at)
+        _expire_overdue(transaction)
     portfolio = marking.books.portfolio(prices, at)
     return GuardReport(
         portfolio.equity, portfolio.drawdown, portfolio.daily_loss, marking.books.breakers, marking.changes
@@ -116,3 +119,10 @@ def walk(desk: Desk, venue: PaperVenue, candles: Iterable[Candle]) -> int:
             path.settle_changes(token, touched)
             changed += len(touched)
     return changed
+
+
+def _expire_overdue(transaction: AccountTransaction) -> None:
+    """End the decisions that nobody acted on while they were valid, so that none waits for ever unseen."""
+    for row in outbox.waiting(transaction.connection, transaction.schema, transaction.account):
+        if row.status is OutboxStatus.PENDING and transaction.at > row.valid_until:
+            refuse(transaction, row.decision_id, expired(row.valid_until, transaction.at))

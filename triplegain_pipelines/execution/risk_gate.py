@@ -34,9 +34,9 @@ def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
         StaleFenceError: a newer holder has the account.
         UnknownOutcomeError: the venue did not answer a cancellation, so an exit could sell twice.
     """
-    for _ in range(2):
+    for closing in (False, True):
         with account_transaction(desk, token) as transaction:
-            step, in_the_way = _decide(transaction, decision_id)
+            step, in_the_way = _decide(transaction, decision_id, closing=closing)
             pending = request_cancel(transaction, in_the_way, ReasonCode.POSITION_CLOSED)
         if step is not None:
             return step
@@ -45,8 +45,10 @@ def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
     raise UnknownOutcomeError(msg)
 
 
-def _decide(transaction: AccountTransaction, decision_id: UUID) -> tuple[Step | None, Sequence[Order]]:
-    """One try: how the step ended, or the orders that have to go before it can."""
+def _decide(
+    transaction: AccountTransaction, decision_id: UUID, *, closing: bool
+) -> tuple[Step | None, Sequence[Order]]:
+    """One try: how the step ended, or the orders that have to go before it can; `closing` if they did, for an exit."""
     connection, desk = transaction.connection, transaction.desk
     row = outbox.read(connection, desk.schema, desk.account, decision_id)
     if row is None:
@@ -63,6 +65,9 @@ def _decide(transaction: AccountTransaction, decision_id: UUID) -> tuple[Step | 
     if isinstance(asked, Reason):
         return refuse(transaction, decision_id, asked), ()
     proposal, prices = asked
+    if closing and proposal.kind is ProposalKind.OPEN:
+        # A fill came before the cancellation and closed the position: what was an exit must not open the other side.
+        return refuse(transaction, decision_id, Reason(ReasonCode.NOTHING_TO_CLOSE)), ()
     alive = orders.alive(connection, desk.schema, desk.account)
     in_the_way = [order for order in alive if order.intent.symbol == decision.symbol]
     if proposal.kind is ProposalKind.CLOSE and in_the_way:

@@ -26,7 +26,7 @@ from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.operations.watch import open_session_account
 from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
-from triplegain_pipelines.store.decisions import read_pooled, save_decisions
+from triplegain_pipelines.store.decisions import read_decisions, read_pooled, save_decisions
 from triplegain_pipelines.store.outcomes import read_outcomes, save_outcomes
 from triplegain_pipelines.store.signals import read_signals
 from triplegain_pipelines.store.snapshots import read_snapshots
@@ -82,7 +82,9 @@ def decide_on(database: Database, session: Session, start: datetime, end: dateti
             decisions=session.settings.profile.decisions,
         )
         differing = save_decisions(connection, decisions)
-    return Deliberation(decisions, differing)
+        # What was decided first stands, and is what is acted on.
+        stored = read_decisions(connection, session.account, start, end)
+    return Deliberation(stored, differing)
 
 
 def hand_over(desk: Desk, session: Session, decisions: Sequence[Decision]) -> None:

@@ -58,14 +58,19 @@ def evaluate_breakers(
 
 
 def after_trade(
-    breakers: BreakerStates, profit: Decimal, limits: RiskLimits, at: datetime
+    breakers: BreakerStates, profit: Decimal, limits: RiskLimits, at: datetime, opened_at: datetime
 ) -> tuple[BreakerChange, ...]:
-    """The changes to the breakers on trial when a trade closes with `profit`, net of fees.
+    """The changes to the breakers on trial when a trade opened at `opened_at` closes with `profit`, net of fees.
 
-    A loss opens the breaker again, the last of the wins closes it; a trade that broke even proves nothing.
+    A loss opens the breaker again, the last of the wins closes it; a trade that broke even proves nothing, and one
+    opened before the trial began is no trial.
     """
     numbers = {"profit": format(profit, "f"), "trials": str(limits.breakers.half_open.trial_trades)}
-    on_trial = [breaker for breaker in breakers.values() if breaker.state is BreakerState.HALF_OPEN]
+    on_trial = [
+        breaker
+        for breaker in breakers.values()
+        if breaker.state is BreakerState.HALF_OPEN and breaker.changed_at <= opened_at
+    ]
     if profit < 0:
         lost = Reason(ReasonCode.BREAKER_TRIAL_LOST, numbers)
         return tuple(_changed(breaker, BreakerState.OPEN, at, lost) for breaker in on_trial)
@@ -150,7 +155,11 @@ def _trial_won(breaker: Breaker, numbers: _Numbers, at: datetime) -> BreakerChan
     left = breaker.trials_left - 1
     state = BreakerState.HALF_OPEN if left > 0 else BreakerState.CLOSED
     reason = Reason(ReasonCode.BREAKER_TRIALS_PASSED, {**numbers, "trials_left": str(max(left, 0))})
-    return _changed(breaker, state, at, reason, max(left, 0))
+    change = _changed(breaker, state, at, reason, max(left, 0))
+    if state is BreakerState.CLOSED:
+        return change
+    # The trial goes on from when it began: by that moment later trades are known as trials.
+    return replace(change, after=replace(change.after, changed_at=breaker.changed_at))
 
 
 def _operator(operator: str, why: str) -> Reason:

@@ -149,6 +149,15 @@ def _breakers_closed(case: Case) -> Finding | None:
     return refusal(ReasonCode.BREAKER_OPEN, breakers=opened) if opened else None
 
 
+def _losing_row(case: Case) -> Finding | None:
+    """A row of losses that no mark has shown to its breaker yet: two decisions of one minute lie between two marks."""
+    breaker = case.breakers.get(BreakerName.CONSECUTIVE_LOSSES)
+    losses, allowed = case.portfolio.losses_in_a_row, case.limits.breakers.consecutive_losses.threshold
+    if breaker is None or breaker.state is not BreakerState.CLOSED or losses <= allowed:
+        return None
+    return refusal(ReasonCode.BREAKER_OPEN, breakers=f"{breaker.name}, due now", losses=str(losses), limit=str(allowed))
+
+
 def _breakers_on_trial(case: Case) -> Finding | None:
     if not case.on_trial:
         return None
@@ -258,6 +267,7 @@ RULES: tuple[Rule, ...] = (
     _drawdown,
     _breakers_known,
     _breakers_closed,
+    _losing_row,
     _breakers_on_trial,
     _leverage,
     _disagreement,

@@ -13,7 +13,7 @@ from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.store.statements import statement
 
-_COLUMNS = ("outbox_id", "decision_id", "status", "valid_until", "token", "reason_code")
+_COLUMNS = ("outbox_id", "decision_id", "status", "queued_at", "valid_until", "token", "reason_code")
 
 
 class OutboxStatus(StrEnum):
@@ -38,6 +38,7 @@ class OutboxRow:
     outbox_id: int
     decision_id: UUID
     status: OutboxStatus
+    queued_at: datetime
     valid_until: datetime
     token: int | None
     reason: ReasonCode | None
@@ -65,19 +66,16 @@ def read(connection: psycopg.Connection, schema: str, account: str, decision_id:
     return _row(row) if row else None
 
 
-def waiting(
-    connection: psycopg.Connection, schema: str, account: str, after: int = 0, limit: int = 100
-) -> list[OutboxRow]:
-    """The account's unfinished decisions with an id above `after`, oldest first."""
+def waiting(connection: psycopg.Connection, schema: str, account: str) -> list[OutboxRow]:
+    """The account's unfinished decisions, oldest first."""
     rows = connection.execute(
         statement(
             """SELECT {columns} FROM {schema}.outbox
-               WHERE account = %s AND outbox_id > %s AND status IN ('PENDING', 'CLAIMED')
-               ORDER BY outbox_id LIMIT %s""",
+               WHERE account = %s AND status IN ('PENDING', 'CLAIMED') ORDER BY outbox_id""",
             schema,
             _COLUMNS,
         ),
-        [account, after, limit],
+        [account],
     ).fetchall()
     return [_row(row) for row in rows]
 
@@ -114,7 +112,6 @@ def finish(
 
 
 def _row(row: tuple[Any, ...]) -> OutboxRow:
-    outbox_id, decision_id, status, valid_until, token, reason = row
-    return OutboxRow(
-        outbox_id, decision_id, OutboxStatus(status), valid_until, token, ReasonCode[reason] if reason else None
-    )
+    outbox_id, decision_id, status, queued_at, valid_until, token, reason = row
+    known = ReasonCode[reason] if reason else None
+    return OutboxRow(outbox_id, decision_id, OutboxStatus(status), queued_at, valid_until, token, known)
