@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from jobs.tags import run_tags
+from jobs.tags import QUIET, run_tags
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import PermanentError
 from triplegain_pipelines.domain.ids import deterministic_id
@@ -19,7 +19,6 @@ from triplegain_pipelines.operations.replay_plan import ReplayPlan
 Tell = Callable[[str, float], None]
 
 _REPORTS = ("validation_report", "model_comparison", "data_quality_report")
-_QUIET: Mapping[str, Any] = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
 def run_replay(defs: dg.Definitions, instance: dg.DagsterInstance, plan: ReplayPlan, tell: Tell) -> None:
@@ -62,7 +61,7 @@ def _run(
             instance=instance,
             run_id=run_id,
             tags=tags,
-            run_config={"resources": {"session": {"config": session}}, "ops": ops or {}, "loggers": _QUIET},
+            run_config={"resources": {"session": {"config": session}}, "ops": ops or {}, "loggers": QUIET},
             raise_on_error=False,
         )
     if not result.success:

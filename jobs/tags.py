@@ -1,11 +1,15 @@
-"""The tags that every run carries, so that runs can be found and limited by account and kind."""
+"""The tags that every run carries, so that runs can be found and limited, and the logging of runs in the terminal."""
 
 from collections.abc import Mapping
+from typing import Any
 
 ACCOUNT = "triplegain/account"
 KIND = "triplegain/kind"
 MODE = "triplegain/mode"
 DECISION = "triplegain/decision_id"
+QUIET: Mapping[str, Any] = {"console": {"config": {"log_level": "CRITICAL"}}}
+"""For runs in the command's own process: the terminal belongs to the command, the log to the Dagster page."""
+
 EXECUTES_FOR = "triplegain/executes_for"
 
 

@@ -245,9 +245,28 @@ def up() -> None:
             require_free_port(name, port)
         with running_home(own) as urls:
             out.print(f"TripleGain, profile [bold]{own.environment.profile}[/], state in {own.home}", soft_wrap=True)
+            if own.profile.simulator:
+                err.print("  simulated market: collecting what happened since the last time")
+                catch_up_market(Database(urls.triplegain))
             services = Supervisor(service_parts(own, urls), process_environment(own, urls), own.home / "logs")
             services.run(lambda part: out.print(f"  {part.name:<10} {part.address or 'running'}"))
     out.print("stopped")
+
+
+def catch_up_market(database: Database) -> None:
+    """Have the simulated market's history up to now."""
+    import dagster as dg
+
+    from jobs.market import catch_up
+    from triplegain_pipelines.definitions import build_defs
+    from triplegain_pipelines.store.candles import stored_range
+
+    profile = settings().profile
+    with database.connection() as connection:
+        stored = stored_range(connection, profile.venue, profile.symbols[-1], Timeframe.M1)
+    database.close()
+    with dg.DagsterInstance.get() as instance:
+        catch_up(build_defs(), instance, stored[1] if stored else None, SystemClock().now())
 
 
 def replayed(database: Database, plan: ReplayPlan, *, quiet: bool = False) -> dict[str, Any]:
