@@ -2,7 +2,7 @@
 
 Raw pooled log-odds of correlated, overconfident forecasters are too large. A slope in [0, 1] shrinks
 them; it is never negative, because a slope that may change sign loses hit rate on short histories, and
-never above 1, because extremising is worse than a coin (notes/llm_trading.md §6.2). Which forecasts
+never above 1, because extremising is worse than a coin. Which forecasts
 count as settled is decided by `council`; this module only fits.
 """
 

@@ -1,8 +1,7 @@
 """From six forecasts to one decision: quorum, pool, slope, dead band. Pure; nothing here asks or stores.
 
-Direction comes from here; size, stop, target and veto belong to `risk`. The method and its evidence are in
-notes/llm_trading.md §6: equal weights, no bonus for agreement, no extremising, and disagreement can only
-make a position smaller.
+Direction comes from here; size, stop, target and veto belong to `risk`. The method: equal weights, no
+bonus for agreement, no extremising, and disagreement can only make a position smaller (docs/how_it_works.md).
 """
 
 import math

@@ -18,7 +18,7 @@ from triplegain_pipelines.execution.protection import note_intent
 from triplegain_pipelines.execution.sending import cancel, request_cancel
 from triplegain_pipelines.execution.steps import Step, decision_of, main_order, refuse
 from triplegain_pipelines.portfolio.proposals import propose
-from triplegain_pipelines.risk.engine import assess
+from triplegain_pipelines.risk.engine import RISK_VERSION, assess
 from triplegain_pipelines.store import orders, outbox, verdicts
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
@@ -175,6 +175,7 @@ def _verdict(
         status=verdict.status,
         reasons=[reason.document() for reason in verdict.reasons],
         quantity=verdict.proposal.quantity,
+        risk_version=RISK_VERSION,
     )
     return proposal, verdict
 

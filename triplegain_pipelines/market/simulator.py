@@ -24,8 +24,6 @@ from triplegain_pipelines.domain.timeframes import Timeframe, floor_to
 from triplegain_pipelines.market.contracts import CANDLE_COLUMNS
 from triplegain_pipelines.market.headlines import Headline
 
-SIMULATED_NOTICE = "Simulated market: prices, volumes and headlines are generated from a seed. Nothing here happened."
-
 _Floats = npt.NDArray[np.float64]
 _MINUTES = 1440
 _DAY = timedelta(days=1)

@@ -107,7 +107,7 @@ def collect(
     database: Database, session: Session, feed: Feed, symbol: str, start: datetime, end: datetime
 ) -> UpsertCount:
     """Store the closed 1-minute candles of the feed with start <= opening time < end."""
-    from triplegain_pipelines.market.contracts import validate
+    from triplegain_pipelines.market.contracts import check_grid, validate
     from triplegain_pipelines.store.candles import UpsertCount, upsert_candles
 
     grace = session.settings.profile.decisions.grace
@@ -115,6 +115,7 @@ def collect(
     frame = feed.candles(symbol, start, min(end, closed)) if closed > start else None
     if frame is None or frame.is_empty():
         return UpsertCount(0, 0, 0)
+    check_grid(frame["opened_at"], Timeframe.M1)
     with database.connection() as connection:
         return upsert_candles(connection, session.venue, symbol, Timeframe.M1, validate("candles", frame), feed.source)
 

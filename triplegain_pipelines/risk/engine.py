@@ -25,7 +25,7 @@ from triplegain_pipelines.risk.rules import QUANTITY_RULES, RULES, Finding, Rule
 from triplegain_pipelines.settings import RiskLimits
 
 # Rises with every change that can change a verdict.
-RISK_VERSION = "1.0.0"
+RISK_VERSION = "1.1.0"
 
 _ORDER = {code: place for place, code in enumerate(ReasonCode)}
 _WITHIN_LIMITS = (Reason(ReasonCode.WITHIN_LIMITS),)
