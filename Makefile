@@ -33,9 +33,9 @@ test: lint types
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py
 
-# Kills the replay at twenty random moments instead of one.
+# The long forms: twenty kills of the replay instead of one, a crash after every commit instead of every third.
 soak: setup
-	TRIPLEGAIN_KILLS=20 $(BIN)/pytest tests/e2e/test_repeatability.py
+	TRIPLEGAIN_KILLS=20 TRIPLEGAIN_CRASH_STEP=1 $(BIN)/pytest tests/e2e/test_repeatability.py tests/integration/test_crash_points.py
 
 docs: setup
 	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_reasons.py tests/definitions

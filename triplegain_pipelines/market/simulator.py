@@ -187,7 +187,8 @@ class _Walk:
             # Drawn from the first day on, so a longer walk has the shorter one as its beginning.
             days = max(2 * self._levels.size, number + 1)
             steps = [self._daily(day) for day in range(self._levels.size - 1, days)]
-            self._levels = np.append(self._levels, self._levels[-1] + np.cumsum(steps))
+            # One after the other: a block's own sum would round differently with where the block begins.
+            self._levels = np.append(self._levels[:-1], list(accumulate([float(self._levels[-1]), *steps])))
         return float(self._levels[number])
 
     def _daily(self, number: int) -> float:
