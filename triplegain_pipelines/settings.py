@@ -85,8 +85,9 @@ class SimulatorSettings(_Section):
 
 
 class DemoSettings(_Section):
-    """The UTC days that `make demo` replays, both included."""
+    """What `make demo` replays: the symbols, and the UTC days, both included."""
 
+    symbols: tuple[str, ...] = Field(min_length=1)
     first_day: date
     last_day: date
 

@@ -84,9 +84,9 @@ def plan_demo(settings: Settings) -> ReplayPlan:
         msg = f"profile {settings.environment.profile} has no demo; set TRIPLEGAIN_PROFILE=demo"
         raise InputError(msg)
     first, last = profile.demo.first_day, profile.demo.last_day
-    account = replay_account(settings, SIMULATED_VENUE, profile.symbols, first, last)
+    account = replay_account(settings, SIMULATED_VENUE, profile.demo.symbols, first, last)
     return ReplayPlan(
-        account, SIMULATED_VENUE, tuple(sorted(profile.symbols)), profile.simulator.starts_on, first, last
+        account, SIMULATED_VENUE, tuple(sorted(profile.demo.symbols)), profile.simulator.starts_on, first, last
     )
 
 
