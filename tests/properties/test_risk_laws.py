@@ -23,7 +23,7 @@ from triplegain_pipelines.domain.risk import (
     VerdictStatus,
 )
 from triplegain_pipelines.risk import engine
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 
 pytestmark = pytest.mark.unit
 

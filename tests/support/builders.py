@@ -27,7 +27,9 @@ from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.guard import guard
 from triplegain_pipelines.execution.matching import Costs
 from triplegain_pipelines.execution.paper_venue import PaperVenue
-from triplegain_pipelines.settings import CONFIG, Environment, PaperSettings, RiskLimits, load_settings
+from triplegain_pipelines.settings import CONFIG, Environment, load_settings
+from triplegain_pipelines.settings.profile import PaperSettings
+from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import save_decisions
 from triplegain_pipelines.store.replays import Replay

@@ -12,7 +12,8 @@ from triplegain_pipelines.domain.orders import Fill, Intent, Leg, OrderType, Sid
 from triplegain_pipelines.domain.risk import Holding, PortfolioState, Proposal, ProposalKind, Verdict
 from triplegain_pipelines.risk.breakers import initial_breakers
 from triplegain_pipelines.risk.engine import assess
-from triplegain_pipelines.settings import RiskLimits, load_settings
+from triplegain_pipelines.settings import load_settings
+from triplegain_pipelines.settings.risk import RiskLimits
 
 AT = datetime(2024, 8, 5, 12, tzinfo=UTC)
 LIMITS = load_settings().risk

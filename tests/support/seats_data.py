@@ -17,7 +17,8 @@ from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
 from triplegain_pipelines.market.rollups import roll_up
-from triplegain_pipelines.settings import DecisionSettings, ModelSettings, PoolSettings, Quorum, SeatSettings
+from triplegain_pipelines.settings.models import ModelSettings, PoolSettings, Quorum, SeatSettings
+from triplegain_pipelines.settings.profile import DecisionSettings
 
 GRACE = timedelta(seconds=10)
 AS_OF = datetime(2024, 8, 5, 12, tzinfo=UTC) + GRACE

@@ -12,7 +12,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from triplegain_pipelines.settings import PoolSettings
+from triplegain_pipelines.settings.models import PoolSettings
 
 CALIBRATION_VERSION = "calibration-1"
 

@@ -22,7 +22,8 @@ from triplegain_pipelines.domain.forecasts import SeatForecast
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.indicators.registry import INDICATORS_VERSION
-from triplegain_pipelines.settings import DecisionSettings, PoolSettings, Quorum
+from triplegain_pipelines.settings.models import PoolSettings, Quorum
+from triplegain_pipelines.settings.profile import DecisionSettings
 
 CONSENSUS_VERSION = "consensus-1"
 

@@ -20,7 +20,8 @@ from triplegain_pipelines.agents.seats import SeatCall, ask_seats
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.evidence import RegimeSignal, Snapshot
 from triplegain_pipelines.domain.forecasts import PooledForecast, SeatForecast
-from triplegain_pipelines.settings import DecisionSettings, ModelSettings, PoolSettings
+from triplegain_pipelines.settings.models import ModelSettings, PoolSettings
+from triplegain_pipelines.settings.profile import DecisionSettings
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.forecasts import read_forecasts, save_forecasts
 

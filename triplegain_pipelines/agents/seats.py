@@ -24,7 +24,7 @@ from triplegain_pipelines.domain.decisions import ForecastStatus
 from triplegain_pipelines.domain.forecasts import Prompt, SeatForecast
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.settings import ModelSettings
+from triplegain_pipelines.settings.models import ModelSettings
 
 SEATS_VERSION = "seats-1"
 

@@ -16,7 +16,7 @@ from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.indicators.registry import INDICATORS_VERSION
 from triplegain_pipelines.market.headlines import Headline
-from triplegain_pipelines.settings import SIMULATED_VENUE
+from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 
 SNAPSHOT_VERSION = f"snapshot-1+{INDICATORS_VERSION}"
 """Raise the number when the document changes; the indicators' version follows by itself."""

@@ -34,7 +34,8 @@ from triplegain_pipelines.execution.guard import mark
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.paper_venue import PaperVenue, costs_of
 from triplegain_pipelines.risk.breakers import BreakerChange
-from triplegain_pipelines.settings import PaperSettings, RiskLimits
+from triplegain_pipelines.settings.profile import PaperSettings
+from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.store import breakers, equity, orders, replays, risk_state
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.equity import EquityMark

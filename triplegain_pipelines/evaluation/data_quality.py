@@ -20,7 +20,7 @@ from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
 from triplegain_pipelines.evaluation.files import write_atomically
 from triplegain_pipelines.evaluation.pages import render_template
 from triplegain_pipelines.evaluation.wording import moment
-from triplegain_pipelines.settings import SIMULATED_VENUE
+from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store import quality
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.server import with_driver

@@ -12,7 +12,7 @@ from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import InputError, StaleFenceError
 from triplegain_pipelines.domain.market import Instrument, PriceSource
 from triplegain_pipelines.execution.broker import Broker
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.store import accounts, events
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import Event, EventKind

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.market import Instrument
 from triplegain_pipelines.domain.risk import Breaker, PortfolioState, Proposal
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 
 
 @dataclass(frozen=True, slots=True)

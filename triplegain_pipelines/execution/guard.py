@@ -22,7 +22,7 @@ from triplegain_pipelines.execution.steps import refuse
 from triplegain_pipelines.portfolio.valuation import value
 from triplegain_pipelines.risk.breakers import BreakerChange, evaluate_breakers
 from triplegain_pipelines.risk.state import marked
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.store import breakers, equity, outbox, risk_state
 from triplegain_pipelines.store.equity import EquityMark
 from triplegain_pipelines.store.outbox import OutboxStatus

@@ -20,7 +20,7 @@ from triplegain_pipelines.domain.market import Candle, Instrument, PriceSource
 from triplegain_pipelines.domain.orders import Fill, Intent, OrderState, OrderType, VenueOrder
 from triplegain_pipelines.execution.broker import VenueRejectionError
 from triplegain_pipelines.execution.matching import Costs, draw_seed, fee_of, first_part, slipped, touch
-from triplegain_pipelines.settings import PaperSettings
+from triplegain_pipelines.settings.profile import PaperSettings
 from triplegain_pipelines.store import paper_venue as tables
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.paper_venue import RestingOrder

@@ -11,7 +11,8 @@ import psycopg
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.market.headlines import Headline
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.settings import SIMULATED_VENUE, Settings
+from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.headlines import read_headlines
 

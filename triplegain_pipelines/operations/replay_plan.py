@@ -8,7 +8,8 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.market import split_symbol
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.operations.session import replay_account
-from triplegain_pipelines.settings import SIMULATED_VENUE, Settings
+from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store.candles import Coverage
 
 # As many days as the longest timeframe's window has bars.

@@ -8,7 +8,8 @@ from decimal import Decimal
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.timeframes import floor_to
-from triplegain_pipelines.settings import SIMULATED_VENUE, Settings, quote_currency
+from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.settings.profile import SIMULATED_VENUE, quote_currency
 
 
 @dataclass(frozen=True, slots=True)

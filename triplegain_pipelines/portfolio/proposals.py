@@ -9,7 +9,7 @@ from triplegain_pipelines.domain.market import exact_price
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import Holding, Proposal, ProposalKind
 from triplegain_pipelines.risk.sizing import protective_levels
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 
 _DIRECTIONS = {Action.BUY: Direction.LONG, Action.SELL: Direction.SHORT}
 

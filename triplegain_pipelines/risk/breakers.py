@@ -16,7 +16,7 @@ from triplegain_pipelines.domain.money import rounded
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState, BreakerStates, PortfolioState, fall
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 
 _Numbers = Mapping[str, str]
 

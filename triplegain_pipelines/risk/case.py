@@ -15,7 +15,7 @@ from triplegain_pipelines.domain.risk import (
     fall,
 )
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
-from triplegain_pipelines.settings import RegimeLimits, RiskLimits
+from triplegain_pipelines.settings.risk import RegimeLimits, RiskLimits
 
 MAXIMUM_LEVERAGE = Decimal(5)  # R2, whatever a regime says
 LADDER_HALF = Decimal("0.5")

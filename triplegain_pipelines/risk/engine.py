@@ -22,7 +22,7 @@ from triplegain_pipelines.domain.risk import (
 )
 from triplegain_pipelines.risk.case import Case, case_of
 from triplegain_pipelines.risk.rules import QUANTITY_RULES, RULES, Finding, Rule, refusal
-from triplegain_pipelines.settings import RiskLimits
+from triplegain_pipelines.settings.risk import RiskLimits
 
 # Rises with every change that can change a verdict.
 RISK_VERSION = "1.1.0"

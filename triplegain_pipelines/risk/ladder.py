@@ -3,7 +3,7 @@
 from decimal import Decimal
 from enum import StrEnum
 
-from triplegain_pipelines.settings import DrawdownLadder
+from triplegain_pipelines.settings.risk import DrawdownLadder
 
 
 class LadderStep(StrEnum):

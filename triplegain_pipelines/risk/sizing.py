@@ -4,7 +4,7 @@ from decimal import Decimal, localcontext
 
 from triplegain_pipelines.domain.decisions import Direction
 from triplegain_pipelines.domain.money import CAUTIOUS, rounded_down, rounded_up
-from triplegain_pipelines.settings import SizingSettings
+from triplegain_pipelines.settings.risk import SizingSettings
 
 
 def protective_levels(

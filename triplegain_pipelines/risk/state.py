@@ -7,7 +7,7 @@ from decimal import Decimal
 from triplegain_pipelines.domain.clock import require_utc
 from triplegain_pipelines.domain.risk import fall
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
-from triplegain_pipelines.settings import DrawdownLadder
+from triplegain_pipelines.settings.risk import DrawdownLadder
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""`config/<profile>.yaml`: the account, its market and how it is traded."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from triplegain_pipelines.domain.market import split_symbol
+from triplegain_pipelines.settings.section import Section
+
+SIMULATED_VENUE = "simulated"
+
+
+class DecisionSettings(Section):
+    """When decisions are made and how long they may be acted on."""
+
+    interval_minutes: int = Field(ge=5, le=1440)
+    grace_seconds: int = Field(ge=0, le=60)
+    valid_minutes: int = Field(ge=1, le=60)
+
+    @property
+    def interval(self) -> timedelta:
+        """Time between two decisions."""
+        return timedelta(minutes=self.interval_minutes)
+
+    @property
+    def grace(self) -> timedelta:
+        """How long after its close a candle may still be revised."""
+        return timedelta(seconds=self.grace_seconds)
+
+    @property
+    def validity(self) -> timedelta:
+        """How long a decision may be acted on."""
+        return timedelta(minutes=self.valid_minutes)
+
+
+class PaperSettings(Section):
+    """How the paper venue fills. Basis points; `fill_rate` is the share of orders filled in one piece."""
+
+    starting_cash: Decimal = Field(gt=0)
+    slippage_bps: Decimal = Field(ge=0, le=1000)
+    fee_bps: Decimal = Field(ge=0, le=1000)
+    fill_rate: float = Field(gt=0, le=1)
+    seed: int
+
+
+class SimulatorSettings(Section):
+    """The simulated market: a pure function of seed and time, from `starts_on` on."""
+
+    seed: int
+    starts_on: date
+
+
+class DemoSettings(Section):
+    """What `make demo` replays: the symbols, and the UTC days, both included."""
+
+    symbols: tuple[str, ...] = Field(min_length=1)
+    first_day: date
+    last_day: date
+
+
+class Profile(Section):
+    """One way to run the pipeline: `config/<name>.yaml`."""
+
+    account: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    venue: str
+    backup_venue: str | None = None
+    symbols: tuple[str, ...] = Field(min_length=1)
+    decisions: DecisionSettings
+    paper: PaperSettings
+    simulator: SimulatorSettings | None = None
+    demo: DemoSettings | None = None
+
+    @field_validator("symbols")
+    @classmethod
+    def _one_quote_currency(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        quote_currency(symbols)
+        return symbols
+
+    @model_validator(mode="after")
+    def _simulated_venue_has_a_simulator(self) -> Self:
+        if (self.venue == SIMULATED_VENUE) != (self.simulator is not None):
+            msg = f"the section 'simulator' belongs to the venue {SIMULATED_VENUE!r} and to no other"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def currency(self) -> str:
+        """The currency of the account: what all symbols are paid in."""
+        return quote_currency(self.symbols)
+
+
+def quote_currency(symbols: tuple[str, ...]) -> str:
+    """The one currency that all `symbols` are paid in.
+
+    Raises:
+        ValueError: they are paid in several, so one account cannot hold them.
+    """
+    quotes = sorted({split_symbol(symbol)[1] for symbol in symbols})
+    if len(quotes) != 1:
+        msg = f"one account needs one quote currency, but the symbols are paid in {', '.join(quotes)}"
+        raise ValueError(msg)
+    return quotes[0]
