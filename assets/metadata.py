@@ -2,8 +2,12 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
+
+from triplegain_pipelines.settings import Settings
 
 _WIDTH, _HEIGHT = 720, 120
 
@@ -21,6 +25,12 @@ def plot(series: Mapping[str, Sequence[float]]) -> dg.MetadataValue:
     """A small line chart of each series, drawn on its own scale, as an inline picture."""
     pictures = [f"**{name}**\n\n![{name}](data:image/svg+xml;base64,{_svg(values)})" for name, values in series.items()]
     return dg.MetadataValue.md("\n\n".join(pictures) or "nothing to plot")
+
+
+def page_address(settings: Settings, path: Path) -> str:
+    """Where the server of reports has the page that was written to `path` of the home."""
+    place = quote(path.relative_to(settings.home).as_posix())
+    return f"http://127.0.0.1:{settings.environment.reports_port}/{place}"
 
 
 def _svg(values: Sequence[float]) -> str:

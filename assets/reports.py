@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.metadata import table
+from assets.metadata import page_address, table
 from assets.partitions import Window
 from assets.portfolio import BOOKS
 from triplegain_pipelines.domain.canonical import content_hash
@@ -33,7 +33,7 @@ def validation_report(
             "verdict": report.verdict.value,
             "summary": dg.MetadataValue.md(report.summary),
             "criteria": table(rows),
-            "page": dg.MetadataValue.path(written.path_html),
+            "page": dg.MetadataValue.url(page_address(session.settings, written.path_html)),
             "json": dg.MetadataValue.path(written.path_json),
         },
         data_version=dg.DataVersion(content_hash(report_document(report))),
@@ -79,6 +79,6 @@ def data_quality_report(
         metadata={
             "success": quality.success,
             "suites": table(rows),
-            "data docs": dg.MetadataValue.path(quality.summary_path),
+            "data docs": dg.MetadataValue.url(page_address(session.settings, quality.summary_path)),
         }
     )

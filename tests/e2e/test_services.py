@@ -4,6 +4,7 @@ import json
 import socket
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +23,17 @@ _INSTIGATORS = """
 """
 
 
-_VARIABLES = ("TRIPLEGAIN_WEBSERVER_PORT", "TRIPLEGAIN_MLFLOW_PORT")
+_LISTENING = ("webserver", "mlflow", "reports")
+_VARIABLES = tuple(f"TRIPLEGAIN_{part.upper()}_PORT" for part in _LISTENING)
 
 
 def free_ports() -> dict[str, str]:
-    """Two ports nobody listens on now, in the variables that set them."""
-    with socket.socket() as one, socket.socket() as other:
-        for probe in (one, other):
+    """A port for each listening part that nobody listens on now, in the variable that sets it."""
+    with ExitStack() as open_now:
+        probes = [open_now.enter_context(socket.socket()) for _ in _VARIABLES]
+        for probe in probes:
             probe.bind(("127.0.0.1", 0))
-        return {name: str(probe.getsockname()[1]) for name, probe in zip(_VARIABLES, (one, other), strict=True)}
+        return {name: str(probe.getsockname()[1]) for name, probe in zip(_VARIABLES, probes, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Running:
 
     @property
     def addresses(self) -> list[str]:
-        """Where webserver and MLflow are."""
+        """Where the listening parts are."""
         return [f"http://127.0.0.1:{port}" for port in self.ports.values()]
 
 
@@ -52,7 +55,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """`triplegain up`, all parts ready."""
     home, ports = Home(tmp_path_factory.mktemp("services") / "home"), free_ports()
     with up(home, **ports) as service:
-        for part in ("mlflow", "code", "webserver", "daemon"):
+        for part in ("mlflow", "reports", "code", "webserver", "daemon"):
             service.printed(f"  {part} ")
         yield Running(home, ports, service)
 
@@ -76,7 +79,7 @@ def states(address: str) -> dict[str, str]:
 
 def test_the_addresses_it_prints_answer(running: Running) -> None:
     """O9: a person who cannot find the pages, or finds them dead."""
-    for part, address in zip(("webserver", "mlflow"), running.addresses, strict=True):
+    for part, address in zip(_LISTENING, running.addresses, strict=True):
         assert running.service.printed(f"  {part} ").split() == [part, address]
         assert b"<html" in fetched(address).lower()
 
@@ -117,7 +120,7 @@ def test_a_signal_stops_everything_in_time(running: Running) -> None:
     assert not EmbeddedPostgres(running.home.path / "postgres").is_running()
 
 
-@pytest.mark.parametrize(("part", "variable"), [("webserver", _VARIABLES[0]), ("mlflow", _VARIABLES[1])])
+@pytest.mark.parametrize(("part", "variable"), zip(_LISTENING, _VARIABLES, strict=True))
 def test_a_port_in_use_is_one_clear_line(home: Home, part: str, variable: str) -> None:
     """A page of somebody else's behind our address, or a traceback for what a person can mend."""
     with socket.socket() as taken:

@@ -112,3 +112,15 @@ def test_two_supervisors_of_one_home_are_refused(tmp_path: Path) -> None:
         other.start()
         other.join()
     assert refused.is_set()
+
+
+def test_a_part_that_may_restart_is_started_again(tmp_path: Path) -> None:
+    """M3: a stream service that was killed must come back by itself, and the rest must go on meanwhile."""
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; born = Path(sys.argv[1]) / 'births'; "
+        "born.open('a').write('x'); births = born.stat().st_size; "
+        "os.kill(*((os.getppid(), signal.SIGTERM) if births == 2 else (os.getpid(), signal.SIGKILL))); time.sleep(600)"
+    )
+    mortal = Part(name="mortal", command=(sys.executable, "-c", code, str(tmp_path)), restarts=True)
+    Supervisor([python("steady", "import time; time.sleep(600)"), mortal], {}, tmp_path).run(lambda _part: None)
+    assert (tmp_path / "births").read_text() == "xx"

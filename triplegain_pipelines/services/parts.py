@@ -13,7 +13,7 @@ _DEFINITIONS = "triplegain_pipelines.definitions"
 
 
 def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
-    """MLflow, the code server, and Dagster's webserver and daemon, which share the one code server.
+    """MLflow, the pages of reports, the code server, Dagster's webserver and daemon over it, and the streams.
 
     Writes the workspace file that points the two at it.
     """
@@ -31,6 +31,19 @@ def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
             port=settings.environment.mlflow_port,
             health_path="/health",
             secrets={"MLFLOW_BACKEND_STORE_URI": with_driver(urls.mlflow)},
+        ),
+        Part(
+            name="reports",
+            command=(
+                str(programs / "uvicorn"),
+                "--factory",
+                "triplegain_pipelines.services.report_pages:application",
+                "--log-level",
+                "warning",
+                *_listen(settings.environment.reports_port),
+            ),
+            port=settings.environment.reports_port,
+            health_path="/health",
         ),
         Part(
             name="code",
@@ -54,7 +67,8 @@ def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
 
 def service_ports(settings: Settings) -> dict[str, int]:
     """Name and port of each part that listens."""
-    return {"webserver": settings.environment.webserver_port, "mlflow": settings.environment.mlflow_port}
+    own = settings.environment
+    return {"webserver": own.webserver_port, "mlflow": own.mlflow_port, "reports": own.reports_port}
 
 
 def _listen(port: int) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ from triplegain_pipelines.domain.errors import InputError, UnavailableError
 
 _STOP_SECONDS = 7.0
 _POLL_SECONDS = 0.2
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -45,6 +47,7 @@ class Part:
     socket: Path | None = None
     after: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    restarts: bool = False
 
     @property
     def address(self) -> str | None:
@@ -72,6 +75,8 @@ class Supervisor:
         self._environment = {**os.environ, **environment}
         self._logs = logs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[str, float] = {}
+        self._waits: dict[str, float] = {}
         self._stop_asked = False
 
     def run(self, ready: Callable[[Part], None], timeout: float = 120) -> None:
@@ -107,6 +112,7 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     def _start(self, part: Part) -> subprocess.Popen[bytes]:
+        self._started_at[part.name] = monotonic_seconds()
         with (self._logs / f"{part.name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - the commands are our own
                 part.command,
@@ -119,10 +125,24 @@ class Supervisor:
             )
 
     def _require_alive(self) -> None:
-        for name, child in self._children.items():
-            if child.poll() is not None and not self._stop_asked:
-                msg = f"{name} ended with exit code {child.returncode}; see {self._logs / name}.log"
+        for part in self._parts:
+            child = self._children.get(part.name)
+            if child is None or child.poll() is None or self._stop_asked:
+                continue
+            if not part.restarts:
+                msg = f"{part.name} ended with exit code {child.returncode}; see {self._logs / part.name}.log"
                 raise UnavailableError(msg)
+            self._start_again(part)
+
+    def _start_again(self, part: Part) -> None:
+        """Start a part that died, once its wait is over; one that lasted a while waits the shortest time again."""
+        lasted = monotonic_seconds() - self._started_at[part.name]
+        wait = self._waits.get(part.name, _FIRST_WAIT_SECONDS)
+        if lasted > _LONGEST_WAIT_SECONDS:
+            wait = _FIRST_WAIT_SECONDS
+        if lasted >= wait:
+            self._waits[part.name] = min(2 * wait, _LONGEST_WAIT_SECONDS)
+            self._children[part.name] = self._start(part)
 
     def _stop_all(self) -> None:
         for child in self._children.values():

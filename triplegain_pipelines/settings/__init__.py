@@ -38,6 +38,7 @@ class Environment(BaseSettings):
     database_url: str | None = None
     webserver_port: int = Field(default=3000, ge=1, le=65535)
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
+    reports_port: int = Field(default=3002, ge=1, le=65535)
     llm_enabled: bool = Field(default=True, validation_alias="LLM_ENABLED")
 
 
