@@ -33,12 +33,14 @@ test: lint types
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py
 
-# The long forms: twenty kills of the replay instead of one, a crash after every commit instead of every third.
+# The long forms: twenty kills of the replay instead of one, a crash after every commit instead of every third, and the
+# stream service for an hour of trading (two minutes of ours) instead of a quarter of one.
 soak: setup
-	TRIPLEGAIN_KILLS=20 TRIPLEGAIN_CRASH_STEP=1 $(BIN)/pytest tests/e2e/test_repeatability.py tests/integration/test_crash_points.py
+	TRIPLEGAIN_KILLS=20 TRIPLEGAIN_CRASH_STEP=1 TRIPLEGAIN_SOAK_MINUTES=60 $(BIN)/pytest \
+		tests/e2e/test_repeatability.py tests/integration/test_crash_points.py tests/e2e/test_stream_soak.py
 
 docs: setup
-	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_reasons.py tests/definitions
+	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_reasons.py tests/unit/test_data_docs.py tests/definitions
 
 clean:
 	rm -rf .venv .triplegain .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

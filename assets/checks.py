@@ -1,4 +1,7 @@
-"""Checks on what an asset made: the contracts of its frames. They stop the assets below, never an order."""
+"""Checks on what an asset made: the contracts of its frames, and whether all of it was delivered.
+
+A broken contract stops the assets below. A failed delivery does not, and neither stops an order.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,15 @@ def contract_result(contract: str, frames: Mapping[str, pl.DataFrame]) -> dg.Ass
             broken[name] = str(error)
     rows = sum(frame.height for frame in frames.values())
     return dg.AssetCheckResult(passed=not broken, check_name="contract", metadata={"rows": rows, **broken})
+
+
+def delivered_spec(asset: str) -> dg.AssetCheckSpec:
+    """The check that every symbol was delivered. It stops nothing: the age of the data is judged where it is used."""
+    return dg.AssetCheckSpec("delivered", asset=asset, blocking=False, description="Every symbol was delivered.")
+
+
+def delivered_result(failures: Mapping[str, str]) -> dg.AssetCheckResult:
+    """Whether there was no failure; by symbol why it was not delivered."""
+    return dg.AssetCheckResult(
+        passed=not failures, check_name="delivered", severity=dg.AssetCheckSeverity.WARN, metadata={**failures}
+    )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.market import candles, headlines, rollups
+from assets.market import candles, rollups
 from assets.metadata import plot, table
 from assets.partitions import DAYS, ONE_RUN, utc_range
 from triplegain_pipelines.agents.snapshot import SNAPSHOT_VERSION
@@ -28,7 +28,7 @@ from triplegain_pipelines.store.snapshots import save_snapshots
         ),
         dg.AssetSpec(
             "snapshots",
-            deps=["indicators", candles, rollups, headlines],
+            deps=["indicators", candles, rollups, "headlines", "fear_greed"],
             code_version=SNAPSHOT_VERSION,
             description="Exactly what an agent may see of a symbol at a decision time, hashed.",
             kinds={"postgres"},

@@ -1,4 +1,8 @@
-"""Fixtures that every test may use: the embedded PostgreSQL, a fresh database, the recorded data."""
+"""Fixtures that every test may use: a PostgreSQL server, a fresh database, the recorded data.
+
+The server is the embedded one, or the one that TRIPLEGAIN_TEST_TIMESCALE_URL names: a superuser's URL of any database
+of a PostgreSQL with TimescaleDB, and with its toolkit if it has that. The tests are the same on both.
+"""
 
 import os
 import shutil
@@ -8,9 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from filelock import FileLock
-from psycopg import sql
+from servers import NamedServer, Server, fresh_database, make_template
 
-from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.store import embedded
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
@@ -29,33 +32,48 @@ def no_cluster_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def plain_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """One embedded server for all workers; its template holds the migrated schema."""
-    shared = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        shared = shared.parent
+    shared = _shared(tmp_path_factory)
     server = EmbeddedPostgres(shared / "postgres", _QUICK)
     with FileLock(shared / "postgres.lock"):
         server.ensure()
-        _make_template(server)
+        make_template(server)
     yield server
     with FileLock(shared / "postgres.lock"):
         server.stop()
         _forget_clusters(shared / "postgres")
 
 
+@pytest.fixture(scope="session")
+def timescale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamedServer]:
+    """The server that TRIPLEGAIN_TEST_TIMESCALE_URL names; the test is skipped where it names none."""
+    url = os.environ.get("TRIPLEGAIN_TEST_TIMESCALE_URL")
+    if not url:
+        pytest.skip("no server with TimescaleDB: TRIPLEGAIN_TEST_TIMESCALE_URL is not set")
+    shared = _shared(tmp_path_factory)
+    server = NamedServer(url, shared)
+    with FileLock(shared / "timescale.lock"):
+        server.use()
+        make_template(server)
+    yield server
+    with FileLock(shared / "timescale.lock"):
+        server.leave()
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Server:
+    """The server of the tests: the one that was named, else the embedded one."""
+    named = os.environ.get("TRIPLEGAIN_TEST_TIMESCALE_URL")
+    server: Server = request.getfixturevalue("timescale" if named else "plain_postgres")
+    return server
+
+
 @pytest.fixture
-def database(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
+def database(postgres: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A fresh, migrated database of the test's own."""
-    name = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{content_hash(request.node.nodeid)[:12]}"
-    with psycopg.connect(postgres.url(), autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE migrated").format(sql.Identifier(name)))
-    opened = Database(postgres.url(name))
-    yield opened
-    opened.close()
-    with psycopg.connect(postgres.url(), autocommit=True) as admin:
-        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with fresh_database(postgres, request.node.nodeid) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -73,18 +91,13 @@ def recorded_data() -> Path:
     return RECORDED
 
 
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    own = factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+
 def _forget_clusters(under: Path) -> None:
     for owner in embedded.ROOT_HOME.glob("*/belongs_to"):
         place = owner.parent
         if Path(owner.read_text()).is_relative_to(under) and not (place / "data" / "postmaster.pid").exists():
             shutil.rmtree(place, ignore_errors=True)
-
-
-def _make_template(server: EmbeddedPostgres) -> None:
-    with psycopg.connect(server.url(), autocommit=True) as admin:
-        if admin.execute("SELECT 1 FROM pg_database WHERE datname = 'migrated'").fetchone():
-            return
-        admin.execute("CREATE DATABASE migrated TEMPLATE template0")
-    template = Database(server.url("migrated"))
-    template.migrate()
-    template.close()

@@ -17,14 +17,14 @@ FLOORS = {
 
 
 def folder_coverage(coverage: Coverage) -> dict[str, Numbers]:
-    """Lines and branches covered in each folder that holds code, and in all of them."""
+    """Lines and branches covered in each folder that holds code, those below it included; `.` is all of them."""
     folders: dict[str, Numbers] = {}
     for name in coverage.get_data().measured_files():
         if not name.endswith(".py"):
             continue  # a template that was rendered under its own name
         path = Path(name).relative_to(ROOT)
         numbers = coverage._analyze(name).numbers  # the public reports offer no figure by folder
-        for folder in {".", str(path.parent)}:
+        for folder in map(str, path.parents):
             folders[folder] = folders.get(folder, Numbers()) + numbers
     return folders
 

@@ -6,18 +6,25 @@ Nothing is computed here: a command prepares the home, calls one function and sh
 import getpass
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
 from rich.table import Table
 
-from triplegain_pipelines.console import err, out, print_fields, print_json, print_tree, show_summary
+from triplegain_pipelines.console import (
+    AsJson,
+    err,
+    opened_database,
+    out,
+    print_fields,
+    print_json,
+    print_tree,
+    show_summary,
+)
+from triplegain_pipelines.data_commands import backfill, data, import_files, stream
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState
@@ -33,7 +40,9 @@ app = typer.Typer(
     help="A crypto trading operation as a Dagster code location: evidence in, risk-checked orders out.",
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+app.command("import")(import_files)
+for command in (backfill, data, stream):
+    app.command()(command)
 
 
 def main() -> NoReturn:
@@ -46,44 +55,6 @@ def main() -> NoReturn:
         err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(1)
     sys.exit(0)
-
-
-@contextmanager
-def opened_database() -> Iterator[Database]:
-    """The migrated database of this home."""
-    from triplegain_pipelines.operations.installation import running_home
-
-    with running_home(settings()) as urls:
-        database = Database(urls.triplegain)
-        try:
-            yield database
-        finally:
-            database.close()
-
-
-@app.command("import")
-def import_files(
-    files: Annotated[list[Path], typer.Argument(help="Candle files: Parquet, CSV, Kraken OHLCVT, Binance klines.")],
-    symbol: Annotated[str | None, typer.Option(help="Symbol, where the file does not tell: BTC/USDT.")] = None,
-    venue: Annotated[str | None, typer.Option(help="Venue, where the file does not tell: kraken.")] = None,
-    timeframe: Annotated[Timeframe | None, typer.Option(help="Timeframe, where the file does not tell.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Import candle files. A broken file is refused whole."""
-    from triplegain_pipelines.operations.archive_import import import_archive
-
-    with opened_database() as database:
-        summaries = [
-            import_archive(
-                database, path, symbol=symbol, venue=venue, timeframe=timeframe, clock=SystemClock()
-            ).document()
-            for path in files
-        ]
-    if as_json:
-        print_json({"files": summaries})
-        return
-    for summary in summaries:
-        print_fields(summary)
 
 
 @app.command()

@@ -1,20 +1,39 @@
-"""How the command shows things: for a person on the terminal, or as one JSON object for a program."""
+"""What all commands share: the opened database, and showing things to a person or as one JSON object to a program."""
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.settings import settings
+from triplegain_pipelines.store.database import Database
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def opened_database() -> Iterator[Database]:
+    """The migrated database of this home."""
+    from triplegain_pipelines.operations.installation import running_home
+
+    with running_home(settings()) as urls:
+        database = Database(urls.triplegain)
+        try:
+            yield database
+        finally:
+            database.close()
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dagster as dg
 
-from assets import decisions, indicators, market, portfolio, reports, signals
+from assets import decisions, indicators, market, news, portfolio, reports, signals
 from jobs import decisions as decision_jobs
 from jobs import execution as execution_jobs
 from jobs import market as market_jobs
@@ -20,7 +20,7 @@ from resources.exchange import DeskResource, FeedResource
 from resources.session import SessionResource
 from sensors import breakers, execution
 
-_ASSET_MODULES = (market, indicators, signals, decisions, reports)
+_ASSET_MODULES = (market, news, indicators, signals, decisions, reports)
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -32,16 +32,24 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     session = SessionResource()
     database = DatabaseResource()
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules(_ASSET_MODULES), *portfolio.BOOKS],
+        assets=[*dg.load_assets_from_modules(_ASSET_MODULES), *market.STREAMED, *portfolio.BOOKS],
         jobs=[
             market_jobs.market_data,
+            market_jobs.repair_market_data,
+            market_jobs.expire_market_data,
             decision_jobs.decision_cycle,
             decision_jobs.decision_history,
             execution_jobs.execution,
             replay_jobs.replay_execution,
             report_jobs.reports,
         ],
-        schedules=[market_jobs.market_data_schedule, decision_jobs.decision_schedule, report_jobs.reports_schedule],
+        schedules=[
+            market_jobs.market_data_schedule,
+            market_jobs.repair_schedule,
+            market_jobs.expire_schedule,
+            decision_jobs.decision_schedule,
+            report_jobs.reports_schedule,
+        ],
         sensors=[execution.execution_sensor, breakers.breaker_sensor],
         resources={
             "database": database,

@@ -16,7 +16,7 @@ from triplegain_pipelines.agents import snapshot, window
 from triplegain_pipelines.definitions import build_defs
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
-from triplegain_pipelines.market.archives import read_archive
+from triplegain_pipelines.market.files.archives import read_archive
 from triplegain_pipelines.operations.desks import current_prices, paper_desk
 from triplegain_pipelines.operations.feed import StoredFeed
 from triplegain_pipelines.operations.session import Session

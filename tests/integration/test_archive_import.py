@@ -10,7 +10,7 @@ from candle_frames import START, candle_frame
 from triplegain_pipelines.domain.clock import ReplayClock
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.timeframes import Timeframe
-from triplegain_pipelines.market.archives import read_archive
+from triplegain_pipelines.market.files.archives import read_archive
 from triplegain_pipelines.market.rollups import roll_up
 from triplegain_pipelines.operations.archive_import import import_archive
 from triplegain_pipelines.store.candles import coverage, read_candles, read_gaps
@@ -117,3 +117,34 @@ def test_rollups_equal_the_venues_own_longer_candles(
         assert different.is_empty(), different
     off = both.filter((pl.col("volume") / pl.col("volume_theirs") - 1).abs() > 1e-9)
     assert off.is_empty(), off
+
+
+@pytest.mark.parametrize("symbol", ["btcusdt", "ethusdt"])
+def test_full_hours_equal_the_venues_own_to_the_bit(recorded_data: Path, symbol: str) -> None:
+    """Issue 3, hold point 1: prices and volumes of every full hour are those of the venue's own hourly file."""
+    folder = recorded_data / "candles"
+    theirs = read_archive(folder / f"{symbol}_1h_binance_2018-01_2025-06.parquet").frame
+    hours = 0
+    for path in sorted(folder.glob(f"{symbol}_1m_binance_*.parquet")):
+        rolled = roll_up(read_archive(path).frame, Timeframe.H1).filter(pl.col("minutes") == 60)
+        both = rolled.join(theirs, on="opened_at", suffix="_theirs")
+        assert both.height == rolled.height
+        hours += both.height
+        for column in ("open", "high", "low", "close", "volume"):
+            different = both.filter(pl.col(column) != pl.col(f"{column}_theirs"))
+            assert different.is_empty(), (path.name, different)
+    assert hours > 700
+
+
+def test_what_lies_stored_between_the_rows_of_a_file_is_no_gap(database: Database, tmp_path: Path) -> None:
+    """M4: every candle of the file is new, and still its holes are not the store's."""
+    odd, even = tmp_path / "odd.parquet", tmp_path / "even.parquet"
+    candle_frame([1, 2, 4]).write_parquet(odd)
+    candle_frame([0, 3, 5, 6]).write_parquet(even)
+    given = {"clock": CLOCK, "symbol": "BTC/USDT", "venue": "kraken"}
+    import_archive(database, odd, **given)
+    summary = import_archive(database, even, **given)
+    assert (summary.new, summary.missing) == (4, 3)
+    with database.connection() as connection:
+        gaps = read_gaps(connection, "kraken", "BTC/USDT", Timeframe.M1, START, START + timedelta(days=1))
+    assert set(gaps["kind"]) == {"repaired"}

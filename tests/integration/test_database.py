@@ -26,7 +26,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     """A second start must not fail on, or repeat, what the first one made."""
     database.migrate()
     with database.connection() as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
 
 
 def test_an_error_rolls_the_transaction_back(database: Database) -> None:
@@ -51,6 +51,35 @@ def test_an_unreachable_server_is_unavailable_not_empty() -> None:
     assert "secret" not in str(caught.value)
 
 
+def end_session(database: Database, connection: psycopg.Connection) -> None:
+    """Write a row over `connection`, and let the server end its session then."""
+    connection.execute("INSERT INTO ops.heartbeats VALUES ('breakers', 'demo', now())")
+    with database.autocommit() as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+
+
+def test_a_server_that_ends_a_session_is_unavailable(database: Database) -> None:
+    """Rule 4: a database that dies in the middle of a transaction must not kill a service that would try again."""
+
+    def work(connection: psycopg.Connection) -> None:
+        end_session(database, connection)
+        connection.execute("SELECT 1")
+
+    for opened in (database.connection, database.autocommit):
+        with pytest.raises(UnavailableError, match="broke off") as caught, opened() as connection:
+            work(connection)
+        assert isinstance(caught.value.__cause__, psycopg.OperationalError)
+    with database.connection() as connection:
+        # Of a transaction nothing stays; each statement of its own does.
+        assert connection.execute("SELECT count(*) FROM ops.heartbeats").fetchone() == (1,)
+
+
+def test_a_commit_that_fails_is_unavailable(database: Database) -> None:
+    """Rule 4: whether a transaction was committed is not known when the session ends before the answer."""
+    with pytest.raises(UnavailableError), database.connection() as connection:
+        end_session(database, connection)
+
+
 def test_a_frame_survives_the_way_in_and_out(connection: psycopg.Connection) -> None:
     """A float or a time that changes on its way through the database breaks every hash built on it."""
     frame = pl.DataFrame(
@@ -65,6 +94,7 @@ def test_a_frame_survives_the_way_in_and_out(connection: psycopg.Connection) -> 
     )
     staged = stage(connection, frame, ("market", "headlines"))
     assert staged == "staged_headlines"
-    connection.execute("INSERT INTO market.headlines SELECT * FROM staged_headlines")
-    back = copy_out(connection, "SELECT * FROM market.headlines ORDER BY headline_id", None, frame.schema)
+    columns = "headline_id, source, title, published_at, first_seen_at"
+    connection.execute(f"INSERT INTO market.headlines ({columns}) SELECT {columns} FROM staged_headlines")  # noqa: S608
+    back = copy_out(connection, f"SELECT {columns} FROM market.headlines ORDER BY headline_id", None, frame.schema)  # noqa: S608
     assert back.equals(frame)

@@ -42,7 +42,7 @@ def buy(floor: TradingFloor) -> None:
 
 def test_an_account_is_opened_once(floor: TradingFloor) -> None:
     """X1: a second opening must not deposit the capital a second time."""
-    again = open_account(floor.desk, Decimal(5_000), floor.clock.now(), market="test", currency="USDT", simulated=True)
+    again = open_account(floor.desk, Decimal(5_000), floor.clock.now(), currency="USDT", simulated=True)
     assert not again
     assert floor.rows("SELECT amount FROM balances") == [(Decimal(2_100),)]
     assert floor.rows("SELECT starting_cash, simulated FROM accounts") == [(Decimal(2_100), True)]

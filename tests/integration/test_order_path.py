@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import ACCOUNT, BTC, COSTS, ETH, TradingFloor, candle, decision, trading_floor
+from builders import ACCOUNT, BTC, COSTS, ETH, MARKET, TradingFloor, candle, decision, trading_floor
 
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError, UnavailableError, UnknownOutcomeError
@@ -14,7 +14,11 @@ from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution.broker import VenueRejectionError
 from triplegain_pipelines.execution.guard import walk
 from triplegain_pipelines.execution.order_path import OrderPath
+from triplegain_pipelines.market.clock_skew import check_clock
+from triplegain_pipelines.market.venues.clock import ClockReading
+from triplegain_pipelines.settings import load_settings
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.findings import record_findings
 from triplegain_pipelines.store.outbox import OutboxStatus
 
 pytestmark = pytest.mark.integration
@@ -123,6 +127,23 @@ def test_a_second_process_is_kept_out(floor: TradingFloor) -> None:
         pass
     with OrderPath(floor.desk):
         pass  # the lock is free again
+
+
+@pytest.mark.parametrize(("offset_seconds", "refused"), [(0.7, False), (3.0, True)])
+def test_a_clock_that_is_seconds_off_takes_no_new_risk(
+    floor: TradingFloor, offset_seconds: float, *, refused: bool
+) -> None:
+    """M4, trap 14: with a clock three seconds off a candle that is still open looks closed."""
+    reading = ClockReading(timedelta(seconds=offset_seconds), timedelta(0), timedelta(0))
+    rules = load_settings().market.quality
+    finding = check_clock(reading, rules, venue=MARKET, at=floor.clock.now())
+    assert finding
+    with floor.database.connection() as connection:
+        record_findings(connection, [finding], floor.clock.now())
+    made = decision()
+    execute(floor, made)
+    assert (outcome(floor, made) == ("REFUSED", ReasonCode.CLOCK_DISTRUSTED)) is refused
+    assert (floor.broker.submissions == []) is refused
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import polars as pl
 import psycopg
 import pytest
 from candle_frames import START
-from evidence_frames import GRACE, random_frame, snapshot_of, with_rollups
+from evidence_frames import GRACE, WEIGHTS, random_frame, snapshot_of, with_rollups
 
 from triplegain_pipelines.agents.evidence import Evidence, assess, gather_evidence
 from triplegain_pipelines.agents.regime import REGIME_VERSION
@@ -47,6 +47,8 @@ def evidence(candles: dict[Timeframe, pl.DataFrame]) -> Evidence:
         decision_times=[END - timedelta(hours=hours) for hours in range(12, 0, -1)],
         grace=GRACE,
         headlines=[Headline("a", "CoinDesk", TITLE, None, END - timedelta(hours=10))],
+        fear_greed=[],
+        weights=WEIGHTS,
     )
 
 

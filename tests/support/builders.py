@@ -35,6 +35,7 @@ from triplegain_pipelines.store.decisions import save_decisions
 from triplegain_pipelines.store.replays import Replay
 
 ACCOUNT = "test"
+MARKET = "test"
 START = datetime(2024, 8, 5, tzinfo=UTC)
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 CENT = Decimal("0.01")
@@ -225,6 +226,7 @@ def trading_floor(
     desk = Desk(
         database=database,
         account=ACCOUNT,
+        market=MARKET,
         clock=clock,
         prices=prices,
         broker=broker,
@@ -232,7 +234,7 @@ def trading_floor(
         fee_rate=costs.fee,
         instruments=INSTRUMENTS,
     )
-    open_account(desk, cash, clock.now(), market="test", currency="USDT", simulated=True)
+    open_account(desk, cash, clock.now(), currency="USDT", simulated=True)
     floor = TradingFloor(database, clock, prices, venue, broker, desk)
     floor.beat()
     return floor

@@ -16,8 +16,10 @@ from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe,
 from triplegain_pipelines.market.contracts import CANDLE_COLUMNS
 from triplegain_pipelines.market.headlines import Headline
 from triplegain_pipelines.market.rollups import roll_up
+from triplegain_pipelines.settings import load_settings
 
 GRACE = timedelta(seconds=10)
+WEIGHTS = load_settings().market.timeframe_weights
 
 
 def random_frame(count: int, *, timeframe: Timeframe = Timeframe.M1, seed: int = 7, drift: float = 0.0) -> pl.DataFrame:
@@ -57,7 +59,14 @@ def snapshot_of(
         for timeframe, bars in window(candles, as_of, GRACE).items()
     }
     return build_snapshot(
-        venue=venue, symbol="BTC/USDT", as_of=as_of, grace=GRACE, windows=windows, headlines=headlines
+        venue=venue,
+        symbol="BTC/USDT",
+        as_of=as_of,
+        grace=GRACE,
+        windows=windows,
+        headlines=headlines,
+        fear_greed=(),
+        weights=WEIGHTS,
     )
 
 
@@ -69,10 +78,15 @@ def recorded_candles(path: object) -> pl.DataFrame:
     )
 
 
-def snapshot_with(readings: Mapping[Timeframe, Mapping[str, float | None]], titles: Sequence[str] = ()) -> Snapshot:
+def snapshot_with(
+    readings: Mapping[Timeframe, Mapping[str, float | None]],
+    titles: Sequence[str] = (),
+    weights: Mapping[Timeframe, float] = WEIGHTS,
+) -> Snapshot:
     """A snapshot that holds these readings and headlines and nothing else."""
     document = canonical_json(
         {
+            "timeframe_weights": {timeframe.value: weight for timeframe, weight in weights.items()},
             "timeframes": {timeframe.value: {"indicators": values} for timeframe, values in readings.items()},
             "headlines": [{"title": title, "source": "CoinDesk", "age_minutes": 5} for title in titles],
         }

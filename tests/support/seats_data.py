@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import polars as pl
+from evidence_frames import WEIGHTS
 
 from triplegain_pipelines.agents.evidence import assess, gather_evidence
 from triplegain_pipelines.agents.prompt import render_prompt
@@ -54,6 +55,7 @@ def make_snapshot(*, as_of: datetime = AS_OF, symbol: str = "BTC/USDT", complete
             "candle_age_seconds": 10.0,
             "reference_price": 50000.0,
             "atr": 500.0,
+            "timeframe_weights": {timeframe.value: weight for timeframe, weight in WEIGHTS.items()},
             "timeframes": {},
             "headlines": [],
         }
@@ -96,6 +98,8 @@ def market_snapshot(drift: float, *, headlines: tuple = (), days: int = 30) -> S
         decision_times=[AS_OF - GRACE],
         grace=GRACE,
         headlines=headlines,
+        fear_greed=[],
+        weights=WEIGHTS,
     )
     return gathered.snapshots[0]
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,10 +14,9 @@ from candle_frames import START, candle_frame
 
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.timeframes import Timeframe
-from triplegain_pipelines.market.archive_formats import FUTURES_HEADER
-from triplegain_pipelines.market.archive_names import NameFacts, facts_of_name
-from triplegain_pipelines.market.archives import read_archive
 from triplegain_pipelines.market.contracts import check_grid, validate
+from triplegain_pipelines.market.files.archives import read_archive
+from triplegain_pipelines.market.files.names import facts_of_name, symbol_of, written_symbol
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +30,16 @@ KRAKEN = """1722816000,10,12,9,11,1.5,3
 """
 BINANCE = """1722816000000,10.0,12.0,9.0,11.0,1.5,1722816059999,15.0,3,0.5,5.0,0
 1722816060000,11.0,11.0,10.0,10.5,0.0,1722816119999,0.0,0,0.0,0.0,0
+"""
+FUTURES_HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+BITFINEX = "[[1722816060000,11,10.5,11,10,2.25],[1722816000000,10,11,12,9,1.5]]"
+CRYPTODATADOWNLOAD = """Timestamps are UTC timezone,https://www.CryptoDataDownload.com
+date,symbol,open,high,low,close,volume_btc,volume
+2019-10-17 01-PM,BTCUSD,11,11,10,10.5,2,21
+2019-10-17 12-PM,BTCUSD,10,12,9,11,1.5,15
+2019-10-17 12-AM,BTCUSD,9,9,9,9,0.5,4.5
 """
 Write = Callable[[str, str | bytes], Path]
 
@@ -71,6 +81,7 @@ def test_canonical_csv(write: Write) -> None:
         ("1722816000.0", "1722816060.0"),
         ("1722816000000", "1722816060000"),
         ("1722816000000000", "1722816060000000"),
+        ("1722816000000000000", "1722816060000000000"),
     ],
 )
 def test_spellings_of_time(write: Write, times: tuple[str, str]) -> None:
@@ -142,6 +153,12 @@ def test_parquet(write: Write, tmp_path: Path) -> None:
         (3, "2024-08-05T00:00:00Z,10,12,9,11,1.5,3", "line 3: .* a second time, with the same values"),
         (3, "2024-08-05T00:00:00Z,10,12,9,11,1.6,3", "line 3: .* a second time, with other values"),
         (4, "2024-08-04T00:03:00Z,10.5,11,10,10,2,7", "line 4: .* comes after a later candle"),
+        (3, "1722816060.5,10.5,11,10,10,2,7", "line 3: .*:01:00.500000.* is not on the grid of 1m"),
+        (
+            3,
+            "1722816060000000000000,10.5,11,10,10,2,7",
+            "line 3: time is '1722816060000000000000', which is not a time",
+        ),
         (4, "2024-08-05T00:03:30Z,10.5,11,10,10,2,7", "line 4: .* is not on the grid of 1m"),
         (2, "1999-08-05T00:00:00Z,10,12,9,11,1.5,3", "line 2: time is before the first Bitcoin"),
     ],
@@ -173,8 +190,11 @@ def test_files_that_are_no_candles(write: Write, tmp_path: Path) -> None:
     """M2: each is refused with its true reason."""
     cases = {
         "empty.csv": (b"", "it is empty"),
-        "header_btcusdt.csv": (b"time,open,high,low,close,volume\n", "a header and no candle"),
-        "trades.csv": (b"1672531436,90.54,1.1\n", "line 1 has 3 fields and there is no header"),
+        "header_btcusdt.csv": (b"time,open,high,low,close,volume\n", "a header and no row"),
+        "trades.csv": (
+            b"1672531436,90.54,1.1\n",
+            r"there is no column open.*\(but time, price, quantity\), so it is not a file of cand",
+        ),
         "quotes.csv": (b"time,bid,ask\n1,2,3\n", "line 1: there is no column open, high, low, close, volume"),
         "twice.csv": (b"time,open,open,high,low,close,volume\n1,1,1,1,1,1,1\n", "line 1: a column stands there twice"),
         "picture.png": (b"\x89PNG\r\n\x1a\n\x00\xff", "line 1 is not text"),
@@ -187,6 +207,117 @@ def test_files_that_are_no_candles(write: Write, tmp_path: Path) -> None:
             read_archive(write(name, content))
     with pytest.raises(InputError, match="No such file"):
         read_archive(tmp_path / "absent.csv")
+
+
+def test_feather(tmp_path: Path) -> None:
+    """M2: freqtrade's candle files, compressed or not, with times in nanoseconds, under its folder of the venue."""
+    place = tmp_path / "binance"
+    place.mkdir()
+    for compression in ("uncompressed", "lz4", "zstd"):
+        path = place / f"XRP_ETH-1m-{compression}.feather"
+        frame = candle_frame([0, 1]).with_columns(pl.col("opened_at").cast(pl.Datetime("ns", "UTC")).alias("date"))
+        frame.drop("opened_at", "trades").write_ipc(path, compression=compression)
+        archive = read_archive(path)
+        assert archive.frame.equals(candle_frame([0, 1]))
+        assert (archive.venue, archive.symbol, archive.format) == ("binance", "XRP/ETH", "feather")
+
+
+def test_a_saved_answer_of_kraken(write: Write) -> None:
+    """M4: the newest candle of an answer is still open: taking it would store a value that never was final."""
+    rows = [[1722816000 + 60 * n, "10", "12", "9", "11", "0.0", "0.00000000", 0] for n in range(3)]
+    answer = {"error": [], "result": {"XXBTZUSD": rows, "last": 1722816060}}
+    archive = read_archive(write("answer.json", json.dumps(answer)))
+    assert (archive.venue, archive.symbol, archive.timeframe, archive.format) == (
+        *("kraken", "BTC/USD", "1m"),
+        "kraken-rest-ohlc",
+    )
+    assert archive.frame.height == 2
+    assert archive.frame.row(1) == (START.replace(minute=1), 10.0, 12.0, 9.0, 11.0, 0.0, 0)
+    assert archive.left_out == (
+        "entry 3: the candle opened at 2024-08-05T00:02:00+00:00 had not closed when Kraken answered",
+    )
+    for last in (1722816000, "soon", None):
+        broken = {"error": [], "result": {"XXBTZUSD": rows, "last": last}}
+        with pytest.raises(InputError, match=r"answer\.json: (entry 2: it is newer|.*without the times)"):
+            read_archive(write("answer.json", json.dumps(broken)))
+
+
+def test_the_order_of_lists_is_told_by_the_prices(write: Write) -> None:
+    """M2: Bitfinex puts close before high. Read in the usual order, every high would be a close."""
+    bitfinex = read_archive(write("BTCUSD_1m.json", BITFINEX))
+    assert (bitfinex.venue, bitfinex.format) == ("bitfinex", "bitfinex-candles")
+    assert bitfinex.frame["opened_at"].to_list() == [START, START.replace(minute=1)]
+    assert bitfinex.frame.row(0)[1:6] == (10.0, 12.0, 9.0, 11.0, 1.5)
+    coinbase = read_archive(write("BTC-USD_1m.json", "[[1722816060,10,11.5,11,10.5,2],[1722816000,9,12,10,11,1.5]]"))
+    assert (coinbase.venue, coinbase.frame.row(0)[1:6]) == ("coinbase", (10.0, 12.0, 9.0, 11.0, 1.5))
+    usual = "[[1722816000000,10,12,9,11,1.5],[1722816060000,11,11.5,10,10.5,2]]"
+    assert read_archive(write("BTC_USD_1m_okx.json", usual)).frame.equals(
+        coinbase.frame.with_columns(high=pl.Series([12.0, 11.5]))
+    )
+    for rows, reason in (
+        ("[[1722816000000,1,1,1,1,5],[1722816060000,1,1,1,1,5]]", "more than one order fits"),
+        ("[[1722816000000,1,5,2,9,5],[1722816060000,9,1,4,2,5]]", "no known order"),
+        ("[[1722816000000,1,5,2,9]]", "a list of lists of 5 values"),
+        ("[[1722816000000,10,11,12,9,1.5],[1722816060000,11]]", "entry 2 has 2 values instead of 6"),
+        ("[[1722816000000,10,[11],12,9,1.5]]", "entry 1 holds a list in a list"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            read_archive(write("BTCUSD_1m.json", rows))
+
+
+def test_cryptodatadownload(write: Write) -> None:
+    """M2: newest first, hours of twelve, and `volume` in dollars beside `volume_btc`."""
+    archive = read_archive(write("Coinbase_BTCUSD_1h.csv", CRYPTODATADOWNLOAD))
+    assert (archive.venue, archive.symbol, archive.timeframe, archive.format) == (
+        *("coinbase", "BTC/USD", "1h"),
+        "cryptodatadownload",
+    )
+    assert [time.hour for time in archive.frame["opened_at"]] == [0, 12, 13]
+    assert archive.frame["volume"].to_list() == [0.5, 1.5, 2.0]
+    assert archive.ignored == ("volume",)
+    with pytest.raises(InputError, match=r"line 4: high is below open"):
+        read_archive(write("Coinbase_BTCUSD_1h.csv", CRYPTODATADOWNLOAD.replace("10,12,9,11,1.5", "10,9,9,11,1.5")))
+    with pytest.raises(InputError, match=r"it holds BTC/USD, but --symbol says ETH/USD"):
+        read_archive(write("Coinbase_BTCUSD_1h.csv", CRYPTODATADOWNLOAD), symbol="ETH/USD")
+    with pytest.raises(InputError, match=r"several symbols \(BTCUSD, ETHUSD\)"):
+        read_archive(write("Coinbase_BTCUSD_1h.csv", CRYPTODATADOWNLOAD.replace("12-PM,BTCUSD", "12-PM,ETHUSD")))
+    with pytest.raises(InputError, match=r"which column is the volume in BTC\? There are volume_eth"):
+        read_archive(
+            write("Coinbase_BTCUSD_1h.csv", CRYPTODATADOWNLOAD.replace("volume_btc,volume", "volume_eth,cost"))
+        )
+
+
+def test_parts_of_different_time_zones_are_not_sorted_together(write: Write) -> None:
+    """M4: a recorded file repeats five candles five hours later where its parts were joined; sorted, they look real."""
+    lines = CRYPTODATADOWNLOAD.splitlines()
+    joined = [*lines[:4], "2019-10-17 05-PM,BTCUSD,9,9,9,9,0.5,4.5", lines[4], "2019-10-16 11-PM,BTCUSD,9,9,9,9,1,9"]
+    with pytest.raises(InputError, match=r"line 4: .*T12:00.* comes after a later candle; if the file was joined of"):
+        read_archive(write("Coinbase_BTCUSD_1h.csv", "\n".join(joined)))
+
+
+def test_funding_rates_are_no_candles(tmp_path: Path) -> None:
+    """M2: freqtrade keeps funding rates in the columns of candles."""
+    path = tmp_path / "XRP_USDT_USDT-8h-funding_rate.feather"
+    zeros = candle_frame([0, 480]).with_columns(open=pl.lit(0.0001), high=0.0, low=0.0, close=0.0, volume=0.0)
+    zeros.write_ipc(path)
+    with pytest.raises(InputError, match="it holds funding rates"):
+        read_archive(path, venue="binanceusdm")
+
+
+def test_contracts_are_not_coins(write: Write) -> None:
+    """M2: Binance's coin-margined volumes are numbers of contracts of 100 dollars."""
+    with pytest.raises(InputError, match="coin-margined"):
+        read_archive(write("BTCUSD_PERP-1m-2024-08.csv", f"{FUTURES_HEADER}\n{BINANCE}"))
+
+
+def test_symbols_as_they_are_written() -> None:
+    """M2: the same market under its names."""
+    assert [symbol_of(pair) for pair in ("XXBTZUSD", "XETHXXBT", "XBTUSDT", "XRPETH")] == [
+        *("BTC/USD", "ETH/BTC", "BTC/USDT", "XRP/ETH"),
+    ]
+    assert [written_symbol(text) for text in ("BTC/USDT:USDT", "eth_eur", "a/b/c", "", "B\0C/USD")] == [
+        *("BTC/USDT", "ETH/EUR", None, None, None),
+    ]
 
 
 def test_what_cannot_be_found_is_asked_for(write: Write) -> None:
@@ -233,7 +364,27 @@ def test_name_and_content_must_agree_on_the_timeframe(write: Write) -> None:
 )
 def test_what_names_say(name: str, facts: tuple[str | None, str | None, str | None]) -> None:
     """M2: symbol, venue and timeframe are found where the name has them."""
-    assert facts_of_name(name) == NameFacts(facts[0], facts[1], Timeframe(facts[2]) if facts[2] else None)
+    found = facts_of_name(name)
+    assert (found.symbol, found.venue, found.timeframe) == facts
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("binance/BTC_USDT_USDT-1h-futures.csv", None),  # as freqtrade keeps them
+        ("btcusdt_perp_binance_1h.csv", None),
+        ("kraken_1h.csv", "BTC/USDT:USDT"),
+    ],
+)
+def test_contracts_are_never_taken_for_spot(tmp_path: Path, name: str, symbol: str | None) -> None:
+    """M2: a perpetual has prices and volumes of its own; under the spot symbol they would pass for it."""
+    place = tmp_path / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    stated, column = (f"{symbol},", "symbol,") if symbol else ("", "")
+    place.write_text(f"{column}time,open,high,low,close,volume\n{stated}1722819600,1,2,1,2,5\n")
+    with pytest.raises(InputError, match="futures or perpetual contracts"):
+        read_archive(place)
+    assert read_archive(place, venue="binanceusdm").venue == "binanceusdm"
 
 
 def test_every_recorded_candle_file_is_read(recorded_data: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.market.contracts import validate
-from triplegain_pipelines.market.gaps import find_gaps, gaps_of_missing
+from triplegain_pipelines.market.gaps import find_gaps
 
 pytestmark = pytest.mark.unit
 
@@ -45,19 +45,6 @@ def test_a_window_makes_missing_ends_into_gaps() -> None:
     assert find_gaps(_times([]), Timeframe.M5, _minute(1), _minute(11)).rows() == [(_minute(5), _minute(10), 2)]
 
 
-def test_what_is_left_of_gaps_when_some_candles_came() -> None:
-    """M4: a gap that is half filled must not count as repaired, nor as wholly open."""
-    gaps = pl.concat(
-        [
-            find_gaps(_times([]), Timeframe.M1, _minute(0), _minute(6)),
-            find_gaps(_times([]), Timeframe.M1, _minute(6), _minute(8)),
-        ]
-    )
-    left = gaps_of_missing(gaps, _times([2, 3]), Timeframe.M1)
-    assert left.rows() == [(_minute(0), _minute(1), 2), (_minute(4), _minute(7), 4)]
-    assert gaps_of_missing(gaps.clear(), _times([]), Timeframe.M1).is_empty()
-
-
 @settings(deadline=None)  # the first example imports pandera
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_candles_and_gaps_together_fill_the_grid(present: set[int]) -> None:
@@ -68,4 +55,3 @@ def test_candles_and_gaps_together_fill_the_grid(present: set[int]) -> None:
     assert sorted([*_times(minutes).to_list(), *missing]) == [
         _minute(number) for number in range(minutes[0], minutes[-1] + 1)
     ]
-    assert gaps_of_missing(gaps, _times([]), Timeframe.M1).equals(gaps)

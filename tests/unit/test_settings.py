@@ -99,3 +99,23 @@ def test_the_config_hash_knows_results_from_addresses(config: Path, tmp_path: Pa
     elsewhere = load_settings(Environment(profile="demo", home=tmp_path, webserver_port=4000), config)
     assert elsewhere.config_hash == original.config_hash
     assert spoil(config, "risk", risk_per_trade="0.005").config_hash != original.config_hash
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"1h": 1.0},
+        {"1m": 0.2, "5m": 0.2, "15m": 0.2, "1h": 0.2, "4h": 0.2, "1d": 0.2},
+        {"1m": -0.2, "5m": 0.2, "15m": 0.2, "1h": 0.2, "4h": 0.2, "1d": 0.4},
+    ],
+)
+def test_weights_that_are_no_weights_are_refused(config: Path, weights: dict[str, float]) -> None:
+    """I2: a timeframe without a weight would be computed, stored and never heard."""
+    with pytest.raises(SettingsError, match=r"market.yaml is wrong: timeframe_weights"):
+        spoil(config, "market", timeframe_weights=weights)
+
+
+def test_a_venue_that_is_not_described_is_refused(config: Path) -> None:
+    """M1: a venue whose limits nobody stated would be asked without any."""
+    with pytest.raises(SettingsError, match=r"names the venue 'bitstamp', which venues.yaml does not describe"):
+        spoil(config, "demo", backup_venue="bitstamp")

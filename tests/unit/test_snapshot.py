@@ -1,12 +1,13 @@
 """The snapshot: what may be in it, what may not, and that equal inputs give equal bytes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 from candle_frames import START
-from evidence_frames import GRACE, random_frame, recorded_candles, snapshot_of, with_rollups
+from evidence_frames import GRACE, WEIGHTS, random_frame, recorded_candles, snapshot_of, with_rollups
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.timeframes import DECISION_TIMEFRAMES, Timeframe, last_closed_open
 from triplegain_pipelines.indicators.registry import INDICATORS_VERSION, WINDOW, read_indicators
 from triplegain_pipelines.market.headlines import Headline
+from triplegain_pipelines.market.news.fear_greed import FearGreedReading
 
 pytestmark = pytest.mark.unit
 
@@ -80,6 +82,8 @@ def test_a_bar_that_has_not_closed_is_refused(candles: dict[Timeframe, pl.DataFr
                 grace=GRACE,
                 windows={Timeframe.H1: read_window(Timeframe.H1, reach, bars)},
                 headlines=[],
+                fear_greed=[],
+                weights=WEIGHTS,
             )
 
 
@@ -215,6 +219,46 @@ def test_few_headlines_newest_first_and_each_story_once() -> None:
     assert known == known_headlines(reversed(many + story), AS_OF)
 
 
+def test_a_joined_story_counts_once_and_by_its_first_sight() -> None:
+    """M6: other words for the same story are no second headline, and old news that is repeated is no news."""
+    first = headline("Exchange halts withdrawals", AS_OF - timedelta(hours=9), name="first")
+    copy = replace(headline("Withdrawals halted", AS_OF - timedelta(hours=1), name="copy"), story_id="first")
+    assert [one.headline_id for one in known_headlines([copy, first], AS_OF)] == ["first"]
+    assert known_headlines([copy], AS_OF) == []
+    own = replace(first, story_id="first")
+    assert [one.headline_id for one in known_headlines([own, copy], AS_OF)] == ["first"]
+
+
+def test_the_index_is_the_newest_one_known(candles: dict[Timeframe, pl.DataFrame]) -> None:
+    """M6, M4: not one that came later, not one of last week, and of a stranger's words none."""
+    midnight = AS_OF.replace(hour=0, minute=0, second=0)
+
+    def index(days_ago: int, score: int, seen_at: datetime) -> FearGreedReading:
+        return FearGreedReading("alternative.me", midnight - timedelta(days=days_ago), score, "buy now", seen_at)
+
+    def seen(readings: list[FearGreedReading]) -> object:
+        hourly = window({Timeframe.H1: candles[Timeframe.H1]}, AS_OF, GRACE)[Timeframe.H1]
+        newest = last_closed_open(AS_OF, Timeframe.H1, GRACE)
+        return build_snapshot(
+            venue="binance",
+            symbol="BTC/USDT",
+            as_of=AS_OF,
+            grace=GRACE,
+            windows={Timeframe.H1: read_window(Timeframe.H1, newest, hourly)},
+            headlines=[],
+            fear_greed=readings,
+            weights=WEIGHTS,
+        ).content["fear_greed"]
+
+    minutes = int((AS_OF - midnight).total_seconds()) // 60
+    known = [index(1, 20, midnight - timedelta(hours=9)), index(0, 30, AS_OF)]
+    assert seen(known) == {"score": 30, "age_minutes": minutes}
+    assert seen([*known, index(0, 90, AS_OF + timedelta(microseconds=1))]) == seen(known)
+    assert seen(known[:1]) == {"score": 20, "age_minutes": minutes + 1440}
+    assert seen([index(2, 20, midnight)]) is None
+    assert seen([]) is None
+
+
 def test_headlines_in_the_document(candles: dict[Timeframe, pl.DataFrame]) -> None:
     """M6: title, source and age are all that an agent gets."""
     seen = headline("ETF <i>approved</i>", AS_OF - timedelta(minutes=75))
@@ -271,6 +315,8 @@ def test_any_partitioning_gives_the_same_snapshots(candles: dict[Timeframe, pl.D
             decision_times=part,
             grace=GRACE,
             headlines=seen,
+            fear_greed=[],
+            weights=WEIGHTS,
         )
 
     whole = gather(times, candles)
@@ -302,6 +348,8 @@ def test_frames_out_of_order_are_refused(candles: dict[Timeframe, pl.DataFrame])
                 decision_times=[],
                 grace=GRACE,
                 headlines=[],
+                fear_greed=[],
+                weights=WEIGHTS,
             )
 
 
@@ -329,5 +377,7 @@ def test_recorded_snapshots_are_complete_after_the_warm_up(recorded_data: Path) 
         decision_times=[first - timedelta(hours=1) + timedelta(hours=6 * n) for n in range(12)] + [first],
         grace=GRACE,
         headlines=[],
+        fear_greed=[],
+        weights=WEIGHTS,
     )
     assert {one.as_of for one in evidence.snapshots if not one.complete} == {first - timedelta(hours=1) + GRACE}

@@ -6,7 +6,7 @@ import pytest
 from candle_frames import START
 from evidence_frames import GRACE, random_frame, snapshot_of, snapshot_with, with_rollups
 
-from triplegain_pipelines.agents.technical import DEAD_BAND, TIMEFRAME_WEIGHTS, assess_technicals
+from triplegain_pipelines.agents.technical import DEAD_BAND, assess_technicals
 from triplegain_pipelines.domain.decisions import Bias
 from triplegain_pipelines.domain.timeframes import DECISION_TIMEFRAMES, Timeframe
 
@@ -21,12 +21,6 @@ RISING = {
     "supertrend_direction": 1.0,
 }
 FALLING = {**RISING, "ema_26": 115.0, "macd_histogram": -1.0, "rsi_14": 40.0, "supertrend_direction": -1.0}
-
-
-def test_every_decision_timeframe_has_a_weight() -> None:
-    """I2: a timeframe without a weight would be computed, stored and never heard."""
-    assert set(TIMEFRAME_WEIGHTS) == set(DECISION_TIMEFRAMES)
-    assert sum(TIMEFRAME_WEIGHTS.values()) == pytest.approx(1)
 
 
 def test_a_score_worked_by_hand() -> None:
@@ -90,3 +84,15 @@ def test_a_market_that_plainly_moves(drift: float, bias: Bias) -> None:
     signal = assess_technicals(snapshot_of(candles, START + timedelta(days=8) + GRACE))
     assert signal.bias is bias
     assert DEAD_BAND * 0.5 < signal.confidence <= 1
+
+
+def test_other_weights_make_another_view() -> None:
+    """I2: weights that are configured and not used."""
+    contradiction = {Timeframe.M1: FALLING, Timeframe.H1: RISING}
+    minute = dict.fromkeys(DECISION_TIMEFRAMES, 0.0) | {Timeframe.M1: 0.9, Timeframe.H1: 0.1}
+    signal = assess_technicals(snapshot_with(contradiction, weights=minute))
+    assert signal.bias is Bias.SHORT
+    assert signal.confidence == pytest.approx(0.8 * 0.525)
+    deaf = dict.fromkeys(DECISION_TIMEFRAMES, 0.0) | {Timeframe.H1: 1.0}
+    alone = assess_technicals(snapshot_with(contradiction, weights=deaf))
+    assert alone.reasons[0] == "Score +0.53 over 1 of 6 timeframes."

@@ -4,6 +4,7 @@ Direction comes from here; size, stop, target and veto belong to `risk`. The met
 bonus for agreement, no extremising, and disagreement can only make a position smaller (docs/how_it_works.md).
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from triplegain_pipelines.agents.prompt import template_hash
 from triplegain_pipelines.agents.regime import REGIME_VERSION
 from triplegain_pipelines.agents.sentiment import SENTIMENT_VERSION
 from triplegain_pipelines.agents.technical import TECHNICAL_VERSION
+from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.decisions import Action, Decision, ForecastStatus
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.evidence import RegimeSignal, Snapshot
@@ -26,6 +28,9 @@ from triplegain_pipelines.settings.models import PoolSettings, Quorum
 from triplegain_pipelines.settings.profile import DecisionSettings
 
 CONSENSUS_VERSION = "consensus-1"
+
+SETTINGS = "settings"
+"""Beside the code versions stands what the code was told: quorum and pool, so that it can be computed again."""
 
 SEATS = 6
 """The denominator of quorum, agreement and unanimity, however many answered."""
@@ -143,8 +148,23 @@ def decide(
         atr=snapshot.atr,
         explanation=_explain(seats, pooled, slope, p_up, reason, action),
         code_version=CONSENSUS_VERSION,
-        code_versions=_code_versions(snapshot, seats),
+        code_versions={**_code_versions(snapshot, seats), SETTINGS: settings_text(quorum, pool)},
     )
+
+
+def settings_text(quorum: Quorum, pool: PoolSettings) -> str:
+    """The settings of a decision as they are stored with it."""
+    return canonical_json({"quorum": quorum.model_dump(), "pool": pool.model_dump()})
+
+
+def settings_of(text: str) -> tuple[Quorum, PoolSettings]:
+    """The settings of a decision, of what is stored with it.
+
+    Raises:
+        ValueError: they are not what `settings_text` writes.
+    """
+    document = json.loads(text)
+    return Quorum.model_validate(document["quorum"]), PoolSettings.model_validate(document["pool"])
 
 
 def _outcome(

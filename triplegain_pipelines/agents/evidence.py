@@ -16,6 +16,7 @@ from triplegain_pipelines.domain.evidence import IndicatorReading, Signals, Snap
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.indicators.registry import INDICATORS_VERSION
 from triplegain_pipelines.market.headlines import Headline
+from triplegain_pipelines.market.news.fear_greed import FearGreedReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def gather_evidence(
     decision_times: Iterable[datetime],
     grace: timedelta,
     headlines: Sequence[Headline],
+    fear_greed: Sequence[FearGreedReading],
+    weights: Mapping[Timeframe, float],
 ) -> Evidence:
     """Indicator rows and snapshots of `symbol` at each decision time.
 
@@ -45,6 +48,8 @@ def gather_evidence(
         decision_times: points of the decision grid, UTC; each is seen `grace` later.
         grace: how long after its close a candle may still be revised.
         headlines: all that were stored; each snapshot takes those known at its time.
+        fear_greed: all values of the index that were stored; each snapshot takes the newest known at its time.
+        weights: the say of each timeframe.
 
     Raises:
         DataError: a frame is not sorted by opening time, or a bar holds a null, a NaN or an infinite value.
@@ -62,7 +67,16 @@ def gather_evidence(
                 seen[timeframe] = read_window(timeframe, newest, bars)
         readings.extend(_row(venue, symbol, as_of, one) for one in seen.values() if one.bars.height)
         snapshots.append(
-            build_snapshot(venue=venue, symbol=symbol, as_of=as_of, grace=grace, windows=seen, headlines=headlines)
+            build_snapshot(
+                venue=venue,
+                symbol=symbol,
+                as_of=as_of,
+                grace=grace,
+                windows=seen,
+                headlines=headlines,
+                fear_greed=fear_greed,
+                weights=weights,
+            )
         )
     return Evidence(tuple(readings), tuple(snapshots))
 

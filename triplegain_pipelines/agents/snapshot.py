@@ -16,14 +16,17 @@ from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.timeframes import Timeframe, last_closed_open
 from triplegain_pipelines.indicators.registry import INDICATORS_VERSION
 from triplegain_pipelines.market.headlines import Headline
+from triplegain_pipelines.market.news.fear_greed import FearGreedReading, newest_known
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 
-SNAPSHOT_VERSION = f"snapshot-1+{INDICATORS_VERSION}"
+SNAPSHOT_VERSION = f"snapshot-2+{INDICATORS_VERSION}"
 """Raise the number when the document changes; the indicators' version follows by itself."""
 
 RECENT_BARS = 12
 SIGNIFICANT_DIGITS = 10
 MAXIMUM_CANDLE_AGE = timedelta(minutes=5)
+MAXIMUM_FEAR_GREED_AGE = timedelta(hours=48)
+"""The index has one value a day, which counts from the day's beginning: one missing day is borne, two are not."""
 
 _NEEDED = ("atr_14", "rsi_14")
 
@@ -36,12 +39,16 @@ def build_snapshot(
     grace: timedelta,
     windows: Mapping[Timeframe, Window],
     headlines: Iterable[Headline],
+    fear_greed: Iterable[FearGreedReading],
+    weights: Mapping[Timeframe, float],
 ) -> Snapshot:
     """The snapshot of `symbol` at `as_of`.
 
     Prices stand in it as they were published. Volumes and indicators are rounded to 10 significant digits, which keeps
     the text short and is far below their own noise. `complete` is false, with the reasons, where it must not lead to
-    new risk: the newest 1m candle closed more than 5 minutes ago, or the 1h ATR or RSI has no value.
+    new risk: the newest 1m candle closed more than 5 minutes ago, or the 1h ATR or RSI has no value. Of the
+    fear-and-greed index it holds the newest value known, null where that is of more than 48 hours ago. `weights` is the
+    say of each timeframe; it stands in the document, so that what is made of it can be made again under other weights.
 
     Raises:
         DataError: a window holds a bar that had not closed at `as_of`.
@@ -62,6 +69,7 @@ def build_snapshot(
             "candle_age_seconds": None if age is None else age.total_seconds(),
             "reference_price": None if age is None else windows[Timeframe.M1].bars.item(-1, "close"),
             "atr": _rounded(hourly.get("atr_14")),
+            "timeframe_weights": {timeframe.value: weight for timeframe, weight in weights.items()},
             "timeframes": {timeframe.value: _section(one) for timeframe, one in windows.items()},
             "headlines": [
                 {
@@ -71,6 +79,7 @@ def build_snapshot(
                 }
                 for one in known_headlines(headlines, as_of)
             ],
+            "fear_greed": _index(newest_known(fear_greed, as_of, MAXIMUM_FEAR_GREED_AGE), as_of),
         }
     )
     identity = content_hash(document)
@@ -84,6 +93,13 @@ def build_snapshot(
         code_version=SNAPSHOT_VERSION,
         document=document,
     )
+
+
+def _index(reading: FearGreedReading | None, as_of: datetime) -> Mapping[str, object] | None:
+    # The number says all: no word of a stranger goes on from here.
+    if reading is None:
+        return None
+    return {"score": reading.score, "age_minutes": (as_of - reading.published_at) // timedelta(minutes=1)}
 
 
 def _refuse_look_ahead(one: Window, symbol: str, as_of: datetime, grace: timedelta) -> None:

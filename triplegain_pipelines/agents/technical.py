@@ -1,25 +1,10 @@
 """The technical-analysis agent: one score over all timeframes, and what it rests on in words."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from triplegain_pipelines.domain.decisions import Bias
 from triplegain_pipelines.domain.evidence import Readings, Snapshot, TechnicalSignal
 from triplegain_pipelines.domain.timeframes import Timeframe
 
-TECHNICAL_VERSION = "technical-1"
-
-TIMEFRAME_WEIGHTS: Mapping[Timeframe, float] = MappingProxyType(
-    {
-        Timeframe.M1: 0.05,
-        Timeframe.M5: 0.10,
-        Timeframe.M15: 0.15,
-        Timeframe.H1: 0.30,
-        Timeframe.H4: 0.25,
-        Timeframe.D1: 0.15,
-    }
-)
-"""The say of each timeframe. It peaks around the horizons that are forecast, 4 and 24 hours; the sum is 1."""
+TECHNICAL_VERSION = "technical-2"
 
 DEAD_BAND = 0.15
 """Scores within it are neutral."""
@@ -32,22 +17,23 @@ def assess_technicals(snapshot: Snapshot) -> TechnicalSignal:
 
     The score of a timeframe is the mean of four parts, each from -1 to 1: distance of EMA 12 over EMA 26 in ATRs, MACD
     histogram in half ATRs, RSI's distance from 50 over 25, direction of the Supertrend. The timeframes' scores are
-    averaged by `TIMEFRAME_WEIGHTS`. Long or short beyond the dead band, with the score's size as confidence; neutral
+    averaged by the snapshot's weights. Long or short beyond the dead band, with the score's size as confidence; neutral
     within it, the more confident the nearer to 0; both times the weight of the timeframes that could speak.
     """
+    weights = snapshot.timeframe_weights
     scores = {
         timeframe: _score(readings)
-        for timeframe in TIMEFRAME_WEIGHTS
+        for timeframe, weight in weights.items()
         for readings in (snapshot.readings(timeframe),)
-        if all(readings.get(name) is not None for name in _NEEDED)
+        if weight and all(readings.get(name) is not None for name in _NEEDED)
     }
     if not scores:
         return TechnicalSignal(Bias.NEUTRAL, 0.0, ("No timeframe has warmed-up indicators.",))
-    coverage = sum(TIMEFRAME_WEIGHTS[timeframe] for timeframe in scores)
-    score = sum(TIMEFRAME_WEIGHTS[timeframe] * value for timeframe, value in scores.items()) / coverage
+    coverage = sum(weights[timeframe] for timeframe in scores)
+    score = sum(weights[timeframe] * value for timeframe, value in scores.items()) / coverage
     bias = Bias.NEUTRAL if abs(score) < DEAD_BAND else Bias.LONG if score > 0 else Bias.SHORT
     certainty = 1 - abs(score) / DEAD_BAND if bias is Bias.NEUTRAL else abs(score)
-    summary = f"Score {score:+.2f} over {len(scores)} of {len(TIMEFRAME_WEIGHTS)} timeframes."
+    summary = f"Score {score:+.2f} over {len(scores)} of {len(weights)} timeframes."
     details = [_words(timeframe, value, snapshot.readings(timeframe)) for timeframe, value in scores.items()]
     return TechnicalSignal(bias, min(1.0, round(certainty * coverage, 6)), (summary, *details))
 

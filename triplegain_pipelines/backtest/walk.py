@@ -83,6 +83,7 @@ def walk_history(database: Database, plan: WalkPlan, on_progress: Callable[[date
     desk = Desk(
         database=database,
         account=replay.account,
+        market=replay.venue,
         clock=clock,
         prices=prices,
         broker=venue,
@@ -95,7 +96,6 @@ def walk_history(database: Database, plan: WalkPlan, on_progress: Callable[[date
         desk,
         plan.paper.starting_cash,
         replay.starts_at,
-        market=replay.venue,
         currency=plan.currency,
         simulated=plan.simulated,
     )

@@ -81,6 +81,21 @@ class Snapshot:
         atr: float | None = self.content["atr"]
         return atr
 
+    @property
+    def fear_greed(self) -> int | None:
+        """The newest known fear-and-greed index: 0 extreme fear, 100 extreme greed; None where none is fresh.
+
+        Snapshots of before it was an input do not have the entry at all.
+        """
+        index: Mapping[str, int] | None = self.content.get("fear_greed")
+        return index["score"] if index else None
+
+    @property
+    def timeframe_weights(self) -> dict[Timeframe, float]:
+        """The say of each timeframe (I2)."""
+        weights: dict[str, float] = self.content["timeframe_weights"]
+        return {Timeframe(name): weight for name, weight in weights.items()}
+
     def readings(self, timeframe: Timeframe) -> Readings:
         """The indicators of `timeframe`; empty where the snapshot has none."""
         readings: Readings = self.content["timeframes"].get(timeframe.value, {}).get("indicators", {})

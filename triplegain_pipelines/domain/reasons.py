@@ -31,7 +31,7 @@ class ReasonCode(StrEnum):
         "SNAPSHOT_INCOMPLETE",
         "The snapshot lacks fresh candles or warmed-up indicators: no new risk.",
     )
-    NO_HEADLINES = "NO_HEADLINES", "No headline was known, so sentiment is neutral by rule."
+    NO_HEADLINES = "NO_HEADLINES", "No headline was known, so the tone of the news counts as neutral."
     # Proposals
     ALREADY_POSITIONED = "ALREADY_POSITIONED", "A position in this direction is open; adding to it is not allowed."
     NOTHING_TO_CLOSE = "NOTHING_TO_CLOSE", "The decision closes a position that does not exist."
@@ -85,6 +85,7 @@ class ReasonCode(StrEnum):
     # The fence: checks in the transaction that inserts an order
     BREAKER_MISSING = "BREAKER_MISSING", "The breakers have no state for this account: no new risk."
     HEARTBEAT_STALE = "HEARTBEAT_STALE", "The breakers were not evaluated recently: no new risk."
+    CLOCK_DISTRUSTED = "CLOCK_DISTRUSTED", "Our clock and the venue's differ by too much: no new risk."
     DECISION_EXPIRED = "DECISION_EXPIRED", "The decision is older than its validity."
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE", "No current price is known."
     PRICE_STALE = "PRICE_STALE", "The newest price is too old, or comes too late."

@@ -1,8 +1,8 @@
 """The data-quality report: great-expectations suites over stored tables, and Data Docs for people.
 
-The only module that imports great_expectations. Frames are checked at the edges of assets by pandera
-(market/contracts); this looks at what the tables hold in the end. Data Docs are a projection: they are built anew
-each time.
+With `quality_suites` the only module that imports great_expectations. Frames are checked at the edges of assets by
+pandera (market/contracts); this looks at what the tables hold in the end. Data Docs are a projection: they are built
+anew each time.
 """
 
 import os
@@ -11,22 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
-from triplegain_pipelines.domain.decisions import Action, Regime
-from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
 from triplegain_pipelines.evaluation.files import write_atomically
 from triplegain_pipelines.evaluation.pages import render_template
+from triplegain_pipelines.evaluation.quality_figures import (
+    CODE_MEANINGS,
+    KIND_MEANINGS,
+    QualityFigures,
+    quality_figures,
+)
+from triplegain_pipelines.evaluation.quality_suites import suites_of
 from triplegain_pipelines.evaluation.wording import moment
+from triplegain_pipelines.settings.market import QualitySettings
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE
-from triplegain_pipelines.store import quality
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.server import with_driver
 
 _SITE = "data_docs"
-_Expectations: TypeAlias = list[Any]  # great_expectations.expectations.Expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class SuiteResult:
 class QualityReport:
     """The result of all suites.
 
+    `figures` are what stands beside them on the page.
     `summary_path` is the page to open; `docs_path` is the first page of Data Docs, which is empty without a network.
     """
 
@@ -53,6 +57,7 @@ class QualityReport:
     suites: tuple[SuiteResult, ...]
     summary_path: Path
     docs_path: Path
+    figures: QualityFigures
 
 
 def write_quality_report(
@@ -64,6 +69,7 @@ def write_quality_report(
     account: str,
     start: datetime,
     end: datetime,
+    rules: QualitySettings | None = None,
 ) -> QualityReport:
     """Check the rows of `[start, end)` and build Data Docs into `folder`, in place of those that are there.
 
@@ -75,11 +81,13 @@ def write_quality_report(
         account: whose decisions are checked.
         start: beginning of the period.
         end: its end.
+        rules: what counts as doubtful, to look at stored history once more; None does not look.
 
     Raises:
         UnavailableError: the database does not answer; the Data Docs that are there stay.
     """
     database.analyze()
+    figures = quality_figures(database, venue, symbols, start, end, rules)
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
 
@@ -87,13 +95,8 @@ def write_quality_report(
     shutil.rmtree(building, ignore_errors=True)
     context = _context(building)
     source = context.data_sources.add_postgres("triplegain", connection_string=with_driver(database.url))
-    tables: list[tuple[str, str, _Expectations]] = [
-        ("market.candles", quality.candles(venue, symbols, start, end), _candles()),
-        ("market.rollups", quality.rollups(venue, symbols, start, end), _rollups()),
-        ("research.consensus_decisions", quality.decisions(account, start, end), _decisions()),
-    ]
     validations = []
-    for table, query, expectations in tables:
+    for table, query, expectations in suites_of(venue, symbols, account, start, end):
         name = f"{table}, simulated market" if venue == SIMULATED_VENUE else table
         asset = source.add_query_asset(name=name, query=query)
         batch = asset.add_batch_definition(f"{start:%Y-%m-%d} to {end:%Y-%m-%d}")
@@ -116,11 +119,15 @@ def write_quality_report(
         venue=venue,
         account=account,
         simulated=venue == SIMULATED_VENUE,
+        figures=figures,
+        code_meanings=CODE_MEANINGS,
+        kind_meanings=KIND_MEANINGS,
+        moment=moment,
     )
     write_atomically(building / "summary.html", summary)
     shutil.rmtree(folder, ignore_errors=True)
     building.replace(folder)
-    return QualityReport(success, suites, folder / "summary.html", folder / "index.html")
+    return QualityReport(success, suites, folder / "summary.html", folder / "index.html", figures)
 
 
 def _page_of(folder: Path, suite: str) -> str:
@@ -146,79 +153,6 @@ def _context(folder: Path) -> Any:  # noqa: ANN401
         },
     )
     return context
-
-
-def _candles() -> _Expectations:
-    import great_expectations.expectations as gxe
-
-    return [
-        gxe.ExpectTableRowCountToBeBetween(min_value=1),
-        *_prices(),
-        gxe.ExpectColumnValuesToBeInSet(column="timeframe", value_set=[item.value for item in Timeframe]),
-        gxe.ExpectColumnValuesToBeBetween(column="trades", min_value=0),
-        gxe.ExpectColumnValuesToNotBeNull(column="source"),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.OUTLIER, description="no candle is more than half as high again as it is low"
-        ),
-    ]
-
-
-def _rollups() -> _Expectations:
-    import great_expectations.expectations as gxe
-
-    return [
-        gxe.ExpectTableRowCountToBeBetween(min_value=1),
-        *_prices(),
-        gxe.ExpectColumnValuesToBeInSet(column="timeframe", value_set=[item.value for item in ROLLUP_TIMEFRAMES]),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.TOO_MANY_MINUTES,
-            description="no roll-up is made of more minutes than its timeframe has",
-        ),
-    ]
-
-
-def _prices() -> _Expectations:
-    import great_expectations.expectations as gxe
-
-    return [
-        *(gxe.ExpectColumnValuesToNotBeNull(column=name) for name in ("open", "high", "low", "close", "volume")),
-        gxe.ExpectColumnValuesToBeBetween(column="close", min_value=0, strict_min=True),
-        gxe.ExpectColumnValuesToBeBetween(column="volume", min_value=0),
-        gxe.UnexpectedRowsExpectation(unexpected_rows_query=quality.REPEATED_BAR, description="each bar is there once"),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.OHLC_BROKEN,
-            description="the low is the lowest and the high the highest price of each candle",
-        ),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.OFF_GRID, description="every candle opens on the grid of its timeframe"
-        ),
-    ]
-
-
-def _decisions() -> _Expectations:
-    import great_expectations.expectations as gxe
-
-    return [
-        gxe.ExpectColumnValuesToBeInSet(column="action", value_set=[item.value for item in Action]),
-        gxe.ExpectColumnValuesToBeInSet(column="regime", value_set=[item.value for item in Regime]),
-        gxe.ExpectColumnValuesToBeInSet(column="reason_code", value_set=[item.value for item in ReasonCode]),
-        gxe.ExpectColumnValuesToBeBetween(column="p_up", min_value=0, max_value=1),
-        gxe.ExpectColumnValuesToBeBetween(column="agreement", min_value=0, max_value=1),
-        gxe.ExpectColumnValuesToBeBetween(column="answers", min_value=0, max_value=6),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.REPEATED_DECISION, description="each moment is decided once"
-        ),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.NEW_RISK_WITHOUT_QUORUM, description="no new risk without a quorum"
-        ),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.EXPIRED_BEFORE_MADE, description="no decision expires before it is made"
-        ),
-        gxe.UnexpectedRowsExpectation(
-            unexpected_rows_query=quality.CONFIDENCE_IS_NOT_THE_LARGER_SIDE,
-            description="the confidence is the larger of p_up and 1 - p_up",
-        ),
-    ]
 
 
 def _result(result: Any) -> SuiteResult:  # noqa: ANN401

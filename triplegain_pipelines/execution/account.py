@@ -15,20 +15,17 @@ from triplegain_pipelines.store.equity import EquityMark
 from triplegain_pipelines.store.events import EventKind
 
 
-def open_account(
-    desk: Desk, starting_cash: Decimal, at: datetime, *, market: str, currency: str, simulated: bool
-) -> bool:
+def open_account(desk: Desk, starting_cash: Decimal, at: datetime, *, currency: str, simulated: bool) -> bool:
     """Open the desk's account with a deposit; False where it is open already, and then nothing is changed.
 
     Args:
         desk: the account's desk.
         starting_cash: in `currency`.
         at: the moment of the deposit and of the first mark, UTC.
-        market: the venue whose prices it trades at.
         currency: what everything is paid in.
-        simulated: whether that market is a simulated one.
+        simulated: whether the desk's market is a simulated one.
     """
-    opened = Account(desk.account, market, currency, starting_cash, simulated, at)
+    opened = Account(desk.account, desk.market, currency, starting_cash, simulated, at)
     with desk.database.connection() as connection:
         # Together with what follows: a second process waits here until the account is whole.
         if not accounts.insert(connection, desk.schema, opened):
@@ -38,7 +35,7 @@ def open_account(
         breakers.insert(connection, desk.account, initial_breakers(at))
         mark = EquityMark(at, starting_cash, Decimal(0), starting_cash, starting_cash, {})
         equity.insert(connection, desk.schema, desk.account, [mark])
-        payload = {"market": market, "currency": currency, "starting_cash": starting_cash, "simulated": simulated}
+        payload = {"market": desk.market, "currency": currency, "starting_cash": starting_cash, "simulated": simulated}
         made = events.Event(EventKind.ACCOUNT_OPENED, at, payload)
         events.append(connection, desk.schema, desk.account, [made], events.NO_EVENTS)
     return True

@@ -24,13 +24,14 @@ PAPER = "paper_trading"
 class Desk:
     """One account's clock, prices and broker, with the limits it trades under.
 
-    `schema` is `paper_trading` unless somebody says otherwise, `fee_rate` the venue's fee as a fraction, and `live`
-    whether real money is traded. `durable` is off only where the venue is in the same database and all of it can be
-    made again: a replay, whose commits need not wait for the disk.
+    `market` is the venue whose market it trades, `schema` is `paper_trading` unless somebody says otherwise, `fee_rate`
+    the venue's fee as a fraction, and `live` whether real money is traded. `durable` is off only where the venue is in
+    the same database and all of it can be made again: a replay, whose commits need not wait for the disk.
     """
 
     database: Database
     account: str
+    market: str
     clock: Clock
     prices: PriceSource
     broker: Broker

@@ -14,6 +14,7 @@ from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerStates
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk
 from triplegain_pipelines.store import breakers
+from triplegain_pipelines.store.findings import clock_trusted
 from triplegain_pipelines.store.orders import Order
 
 _CLOCK_SKEW = timedelta(seconds=1)
@@ -35,7 +36,7 @@ def refusal(
     missing = [name.value for name in BreakerName if name not in states]
     if missing:
         return Reason(ReasonCode.BREAKER_MISSING, {"missing": " ".join(missing)})
-    stale = _stale_heartbeat(transaction)
+    stale = _stale_heartbeat(transaction) or _distrusted_clock(transaction)
     if stale:
         return stale
     unresolved = [order for order in alive if order.intent.symbol == symbol and order.is_unresolved]
@@ -76,6 +77,13 @@ def current_prices(
             return Reason(ReasonCode.PRICE_STALE, {"symbol": symbol, "price_of": quote.at.isoformat()})
         prices[symbol] = quote.price
     return prices
+
+
+def _distrusted_clock(transaction: AccountTransaction) -> Reason | None:
+    market = transaction.desk.market
+    if clock_trusted(transaction.connection, market, transaction.at):
+        return None
+    return Reason(ReasonCode.CLOCK_DISTRUSTED, {"market": market})
 
 
 def _stale_heartbeat(transaction: AccountTransaction) -> Reason | None:

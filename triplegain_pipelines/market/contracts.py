@@ -45,15 +45,22 @@ def _rises(name: str) -> pl.Expr:
     return pl.col(name).diff().dt.total_microseconds().fill_null(1) > 0
 
 
-BAR_RULES: tuple[Rule, ...] = (
-    Rule("opened_at is not after the row before (sorted, each time once)", _rises("opened_at")),
-    Rule("a price or the volume is not finite", pl.all_horizontal(pl.col(*_PRICES, "volume").is_finite())),
+# Each of these looks at one row alone, so that a row which breaks it can be refused without the others.
+FINITE_RULE = Rule("a price or the volume is not finite", pl.all_horizontal(pl.col(*_PRICES, "volume").is_finite()))
+_ROW_RULES = (
     Rule("low is not above zero", pl.col("low") > 0),
     Rule("high is below open or close", pl.col("high") >= pl.max_horizontal("open", "close")),
     Rule("low is above open or close", pl.col("low") <= pl.min_horizontal("open", "close")),
     Rule("volume is negative", pl.col("volume") >= 0),
 )
-CANDLE_RULES = (*BAR_RULES, Rule("trades is negative", pl.col("trades").fill_null(0) >= 0))
+_TRADES_RULE = Rule("trades is negative", pl.col("trades").fill_null(0) >= 0)
+CONSISTENCY_RULES = (*_ROW_RULES, _TRADES_RULE)
+BAR_RULES: tuple[Rule, ...] = (
+    Rule("opened_at is not after the row before (sorted, each time once)", _rises("opened_at")),
+    FINITE_RULE,
+    *_ROW_RULES,
+)
+CANDLE_RULES = (*BAR_RULES, _TRADES_RULE)
 _ROLLUP_RULES = (*BAR_RULES, Rule("minutes is below one", pl.col("minutes") >= 1))
 _GAP_RULES = (
     Rule("starts_at is not after the row before", _rises("starts_at")),

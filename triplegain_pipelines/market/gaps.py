@@ -40,26 +40,6 @@ def find_gaps(
     )
 
 
-def gaps_of_missing(gaps: pl.DataFrame, filled: pl.Series, timeframe: Timeframe) -> pl.DataFrame:
-    """What is left of `gaps`, which may overlap or touch, without the opening times in `filled`: the fewest runs."""
-    missing = (
-        gaps.lazy()
-        .select(opened_at=pl.datetime_ranges("starts_at", "ends_at", timeframe.duration))
-        .explode("opened_at")
-        .unique()
-        .join(filled.to_frame("opened_at").lazy(), on="opened_at", how="anti")
-        .sort("opened_at")
-    )
-    new_run = (pl.col("opened_at").diff() > timeframe.duration).fill_null(value=False)
-    return (
-        missing.with_columns(run=new_run.cum_sum())
-        .group_by("run", maintain_order=True)
-        .agg(starts_at=pl.col("opened_at").min(), ends_at=pl.col("opened_at").max(), missing=pl.len())
-        .select(pl.col(name).cast(kind) for name, kind in GAP_COLUMNS.items())
-        .collect()
-    )
-
-
 def _one(moment: datetime) -> pl.DataFrame:
     return pl.DataFrame({"opened_at": [moment]}, schema={"opened_at": pl.Datetime("us", "UTC")})
 

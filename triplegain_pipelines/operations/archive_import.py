@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
+
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.timeframes import Timeframe
-from triplegain_pipelines.market.archives import Archive, read_archive
+from triplegain_pipelines.market.files.archives import Archive, read_archive
 from triplegain_pipelines.market.gaps import find_gaps
-from triplegain_pipelines.store.candles import UpsertCount, read_candles, replace_gaps, upsert_candles
+from triplegain_pipelines.store.candle_writes import lock_series
+from triplegain_pipelines.store.candles import UpsertCount, opening_times, upsert_candles
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.gaps import record_gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def import_archive(
         msg = f"{path.name}: the candle opened at {last.isoformat()} has not closed yet; remove it and what follows"
         raise InputError(msg)
     gaps = find_gaps(opened_at, archive.timeframe)
-    count = _store(database, archive, first, last)
+    count = _store(database, archive, first, last, gaps)
     return ImportSummary(
         file=str(path),
         format=archive.format.value,
@@ -105,13 +109,16 @@ def import_archive(
     )
 
 
-def _store(database: Database, archive: Archive, first: datetime, last: datetime) -> UpsertCount:
-    series = (archive.venue, archive.symbol, archive.timeframe)
-    end = last + archive.timeframe.duration
+def _store(database: Database, archive: Archive, first: datetime, last: datetime, found: pl.DataFrame) -> UpsertCount:
+    """Store the candles and bring the series' gaps up to date; `found` are the gaps of the file by itself."""
+    venue, symbol, timeframe = series = (archive.venue, archive.symbol, archive.timeframe)
+    end = last + timeframe.duration
     with database.connection() as connection:
-        source = f"archive:{archive.digest[:16]}"
-        count = upsert_candles(connection, *series, archive.frame, source)
-        # What is missing in the file may have been stored before: what is stored decides.
-        stored = read_candles(connection, *series, first, end)["opened_at"]
-        replace_gaps(connection, *series, first, end, find_gaps(stored, archive.timeframe))
+        lock_series(connection, venue, [symbol], timeframe)
+        before = opening_times(connection, *series, first, last)
+        count = upsert_candles(connection, *series, archive.frame, f"archive:{archive.digest[:16]}")
+        # What is missing in the file may have been stored before: what is stored decides. Nobody else writes meanwhile.
+        stored = before.append(archive.frame["opened_at"]).unique().sort()
+        gaps = found if stored.len() == archive.frame.height else find_gaps(stored, timeframe)
+        record_gaps(connection, *series, first, end, gaps)
     return count

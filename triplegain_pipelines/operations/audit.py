@@ -1,7 +1,7 @@
 """Where an order came from, and whether it would come out the same again: `trace` and `verify`.
 
-`trace` follows an order back to the candles' data version; what is computed again, and how it is compared, is in
-`recomputation`.
+`trace` follows an order back to the candles' data version. What is computed again from the snapshot on, and how it is
+compared, is in `recomputation`; the snapshot itself is made again in `snapshot_again`.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.evidence import Signals, Snapshot
 from triplegain_pipelines.domain.forecasts import Prompt, SeatForecast
 from triplegain_pipelines.operations.recomputation import Evidence, VerifyStep, recompute
+from triplegain_pipelines.operations.snapshot_again import check_market_data
 from triplegain_pipelines.settings import Settings, settings
 from triplegain_pipelines.store import events, lineage, verdicts
 from triplegain_pipelines.store.database import Database
@@ -114,15 +115,18 @@ def trace(database: Database, client_order_id: UUID) -> TraceDocument:
 def verify(database: Database, client_order_id: UUID, configured: Settings | None = None) -> VerifyResult:
     """Compute the decision behind an order again from what was stored, and compare each step.
 
-    The consensus is computed under `configured`, by default the settings of this process: where the pool's or the
-    quorum's settings have changed since, that step differs.
+    The snapshot is made again of the market data as it was known when it was stored, and the consensus under the
+    settings that are stored with the decision. A decision of before they were is computed under `configured`, by
+    default the settings of this process.
 
     Raises:
         InputError: there is no such order.
     """
+    configured = configured or settings()
     with database.connection() as connection:
         found = _trace(connection, client_order_id)
         chain = events.verify_chain(connection, found.row.schema, found.row.order.intent.account)
+        market_data = check_market_data(connection, found.snapshot, configured.profile.decisions.grace)
     evidence = Evidence(
         order=found.row.order,
         stored_id=found.row.client_order_id,
@@ -135,7 +139,7 @@ def verify(database: Database, client_order_id: UUID, configured: Settings | Non
         snapshot=found.snapshot,
     )
     unbroken = VerifyStep("events", chain.broken_at is None, f"{chain.events} events: {chain.detail}")
-    return VerifyResult((*recompute(evidence, configured or settings()), unbroken))
+    return VerifyResult((market_data, *recompute(evidence, configured), unbroken))
 
 
 def _trace(connection: psycopg.Connection, client_order_id: UUID) -> TraceDocument:

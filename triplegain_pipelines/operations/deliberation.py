@@ -18,16 +18,15 @@ from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.evidence import Signals, Snapshot
 from triplegain_pipelines.domain.forecasts import SeatForecast
-from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.evaluation.outcomes import LONGEST_WAIT, settle
 from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.operations.watch import open_session_account
-from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import read_decisions, read_pooled, save_decisions
 from triplegain_pipelines.store.outcomes import read_outcomes, save_outcomes
+from triplegain_pipelines.store.series import decision_candles
 from triplegain_pipelines.store.signals import read_signals
 from triplegain_pipelines.store.snapshots import read_snapshots
 
@@ -57,7 +56,7 @@ def settle_outcomes(database: Database, session: Session, start: datetime, end: 
     for symbol in session.symbols:
         with database.connection() as connection:
             times = [one.as_of for one in read_snapshots(connection, session.venue, [symbol], earliest, end)]
-            candles = read_candles(connection, session.venue, symbol, Timeframe.M1, earliest, end)
+            candles = decision_candles(connection, session.venue, symbol, earliest, end)
             grace = session.settings.profile.decisions.grace
             found = settle(candles, symbol, times, horizons=_HORIZONS, now=session.clock.now(), grace=grace)
             save_outcomes(connection, session.venue, found)

@@ -27,6 +27,7 @@ def paper_desk(database: Database, session: Session, clock: Clock, prices: Price
     return Desk(
         database=database,
         account=session.account,
+        market=session.venue,
         clock=clock,
         prices=prices,
         broker=PaperVenue(database, prices, clock, instruments, costs),
@@ -57,6 +58,6 @@ def current_prices(session: Session) -> PriceSource:
     """The prices of now: the simulated market's, or the venue's ticker."""
     if session.simulated:
         return simulated_market(session.settings, session.symbols)
-    from triplegain_pipelines.market.history import TickerPrices
+    from triplegain_pipelines.market.venues.ticker import TickerPrices
 
-    return TickerPrices(session.venue, session.clock)
+    return TickerPrices(session.settings.venues.of(session.venue), session.clock)

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
@@ -12,6 +12,7 @@ from triplegain_pipelines.domain.errors import TripleGainError
 from triplegain_pipelines.settings import PROJECT, Settings
 from triplegain_pipelines.store.catalogue import Catalogue, read_catalogue
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.extensions import Extensions, find_extensions, offered_extensions
 from triplegain_pipelines.store.server import database_urls, embedded_server
 
 _GIB = 2**30
@@ -122,23 +123,59 @@ def _database(settings: Settings) -> list[Finding]:
         database.check()  # a pool would go on trying for a while
         with database.connection() as connection:
             catalogue = read_catalogue(connection)
+            extensions = extension_findings(find_extensions(connection), offered_extensions(connection))
         database.close()
     except TripleGainError as error:
         return [Finding("database", State.NOTE, f"{kind}: {error}", "'make demo' and 'make up' start it")]
     return [
         Finding("database", State.GOOD, f"{kind} at {database.place}, PostgreSQL {catalogue.server_version}"),
-        *_inside(catalogue),
+        *_inside(catalogue, extensions),
     ]
 
 
-def _inside(catalogue: Catalogue) -> list[Finding]:
+def extension_findings(found: Extensions, offered: Mapping[str, str]) -> list[Finding]:
+    """What there is of TimescaleDB and its toolkit in a migrated database, and what it is used for.
+
+    Args:
+        found: what the database has and uses.
+        offered: name and version of what the server could make.
+    """
+    return [_timescaledb(found, offered.get("timescaledb")), _toolkit(found, offered.get("timescaledb_toolkit"))]
+
+
+def _timescaledb(found: Extensions, offered: str | None) -> Finding:
+    subject, again = "timescaledb", "'make up' tries again"
+    if found.timescaledb is None and offered is None:
+        return Finding(subject, State.GOOD, "not on this server: plain tables, the same answers")
+    if found.timescaledb is None:
+        detail = f"the server has {offered}, but did not let us make it here; plain tables are used"
+        mend = f"add it to shared_preload_libraries, let a superuser run 'CREATE EXTENSION timescaledb'; {again}"
+        return Finding(subject, State.NOTE, detail, mend)
+    if found.lacks is not None:
+        detail = f"{found.timescaledb} is not used: {found.lacks}; plain tables are used"
+        return Finding(subject, State.NOTE, detail, f"update it, or choose timescaledb.license=timescale; {again}")
+    if not found.aggregates:
+        return Finding(subject, State.NOTE, f"{found.timescaledb} is there, the tables are still plain", again)
+    uses = "hypertables with column store, retention of top of book, continuous aggregates for charts"
+    return Finding(subject, State.GOOD, f"{found.timescaledb}: {uses}")
+
+
+def _toolkit(found: Extensions, offered: str | None) -> Finding:
+    subject = "timescaledb_toolkit"
+    if found.toolkit is not None:
+        uses = "candlesticks of trades, time-weighted averages, percentile sketches, lttb for charts"
+        return Finding(subject, State.GOOD, f"{found.toolkit}: {uses}")
+    if offered is None:
+        return Finding(subject, State.GOOD, "not on this server: plain SQL, the same answers")
+    detail = f"the server has {offered}, but did not let us make it here, or in a schema that is not searched"
+    mend = "let a superuser run 'CREATE EXTENSION timescaledb_toolkit SCHEMA public'"
+    return Finding(subject, State.NOTE, f"{detail}; plain SQL is used", mend)
+
+
+def _inside(catalogue: Catalogue, extensions: list[Finding]) -> list[Finding]:
     if catalogue.revision is None:
         return [Finding("schema", State.NOTE, "not migrated yet", "'make demo' and 'make up' migrate it")]
-    extensions = ", ".join(catalogue.extensions) or "none of timescaledb, timescaledb_toolkit (plain tables are used)"
-    findings = [
-        Finding("schema", State.GOOD, f"revision {catalogue.revision}"),
-        Finding("extensions", State.GOOD, extensions),
-    ]
+    findings = [Finding("schema", State.GOOD, f"revision {catalogue.revision}"), *extensions]
     if not catalogue.candles:
         return [*findings, Finding("candles", State.NOTE, "none stored", "'triplegain import FILE' or 'make demo'")]
     return [

@@ -1,7 +1,7 @@
 """Computing a decision again from what was stored, station by station, and saying where it differs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from triplegain_pipelines.agents.answer import SeatAnswer
 from triplegain_pipelines.agents.calibration import Slope
-from triplegain_pipelines.agents.consensus import decide
+from triplegain_pipelines.agents.consensus import SETTINGS, decide, settings_of
 from triplegain_pipelines.agents.evidence import assess
 from triplegain_pipelines.agents.prompt import render_prompt
 from triplegain_pipelines.domain.canonical import content_hash
@@ -124,7 +124,8 @@ def _consensus(evidence: Evidence, configured: Settings) -> str:
     stored = evidence.decision
     if evidence.signals is None:
         return "it needs the signals"
-    pool = configured.models.pool
+    told = stored.code_versions.get(SETTINGS)
+    quorum, pool = settings_of(told) if told else (configured.models.quorum, configured.models.pool)
     validity = {"valid_minutes": int((stored.valid_until - stored.as_of).total_seconds() // 60)}
     computed = decide(
         account=stored.account,
@@ -132,11 +133,15 @@ def _consensus(evidence: Evidence, configured: Settings) -> str:
         regime=evidence.signals.regime,
         forecasts=evidence.forecasts,
         slope=Slope(stored.slope, stored.settled_count, learnt=stored.settled_count >= pool.settled_needed),
-        quorum=configured.models.quorum,
+        quorum=quorum,
         pool=pool,
         decisions=configured.profile.decisions.model_copy(update=validity),
     )
-    return _differences(stored, computed)
+    if told:
+        return _differences(stored, computed)
+    versions = {name: version for name, version in computed.code_versions.items() if name != SETTINGS}
+    differences = _differences(stored, replace(computed, code_versions=versions))
+    return differences and f"its settings were not stored with it, and under those of today {differences}"
 
 
 def _proposal(evidence: Evidence) -> str:

@@ -5,12 +5,11 @@ from datetime import datetime
 
 from triplegain_pipelines.backtest.walk import WalkPlan, walk_history
 from triplegain_pipelines.domain.market import Instrument
-from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import read_decisions
 from triplegain_pipelines.store.replays import Replay
+from triplegain_pipelines.store.series import decision_candles
 
 
 def walk_replay(
@@ -22,10 +21,7 @@ def walk_replay(
 ) -> None:
     """Walk the session's account through [start, end), from the start or from where it was killed."""
     with database.connection() as connection:
-        frames = {
-            symbol: read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
-            for symbol in session.symbols
-        }
+        frames = {symbol: decision_candles(connection, session.venue, symbol, start, end) for symbol in session.symbols}
         decisions = read_decisions(connection, session.account, start, end)
     plan = WalkPlan(
         replay=Replay(session.account, session.symbols, session.venue, start, end, session.settings.config_hash),

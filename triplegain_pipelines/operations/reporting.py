@@ -72,4 +72,5 @@ def check_quality(database: Database, session: Session, start: datetime, end: da
         account=session.account,
         start=start,
         end=end,
+        rules=session.settings.market.quality,
     )

@@ -38,6 +38,12 @@ class Session:
         return self.settings.models.offline
 
     @property
+    def venues(self) -> tuple[str, ...]:
+        """Where the market's data may come from: the venue, and its backup where one is followed."""
+        backup = None if self.replay or self.simulated else self.settings.profile.backup_venue
+        return (self.venue, backup) if backup and backup != self.venue else (self.venue,)
+
+    @property
     def currency(self) -> str:
         """The currency of the account."""
         return quote_currency(self.symbols)

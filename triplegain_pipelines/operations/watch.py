@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from triplegain_pipelines.domain.market import Candle, exact_price
 from triplegain_pipelines.domain.orders import OrderState
-from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.execution.account import open_account
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.guard import GuardReport, guard, walk
@@ -13,9 +12,9 @@ from triplegain_pipelines.execution.paper_venue import PaperVenue
 from triplegain_pipelines.operations.feed import Feed, collect
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store import orders, positions
-from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.orders import Order
+from triplegain_pipelines.store.series import decision_candles
 
 _MINUTE = timedelta(minutes=1)
 Walked = Mapping[str, datetime]
@@ -28,7 +27,6 @@ def open_session_account(desk: Desk, session: Session) -> None:
         desk,
         session.starting_cash,
         session.clock.now(),
-        market=session.venue,
         currency=session.currency,
         simulated=session.simulated,
     )
@@ -74,7 +72,7 @@ def _closed(database: Database, session: Session, feed: Feed, symbol: str, start
     if session.simulated:
         collect(database, session, feed, symbol, start, now)
     with database.connection() as connection:
-        frame = read_candles(connection, session.venue, symbol, Timeframe.M1, start, now)
+        frame = decision_candles(connection, session.venue, symbol, start, now)
     return [
         Candle(symbol, row["opened_at"], *(exact_price(row[name]) for name in ("open", "high", "low", "close")))
         for row in frame.iter_rows(named=True)

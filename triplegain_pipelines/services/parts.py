@@ -7,6 +7,7 @@ import yaml
 
 from triplegain_pipelines.services.supervisor import Part
 from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store.server import DatabaseUrls, with_driver
 
 _DEFINITIONS = "triplegain_pipelines.definitions"
@@ -24,7 +25,7 @@ def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
     over = ("--workspace", str(workspace))
     server = {"host": "localhost", "socket": str(socket), "location_name": "triplegain"}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-    return [
+    parts = [
         Part(
             name="mlflow",
             command=(str(programs / "mlflow"), "server", "--workers", "1", *_listen(settings.environment.mlflow_port)),
@@ -63,6 +64,9 @@ def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
             after=("code",),
         ),
     ]
+    if settings.profile.venue != SIMULATED_VENUE:
+        parts.append(Part(name="stream", command=(str(programs / "triplegain"), "stream"), restarts=True))
+    return parts
 
 
 def service_ports(settings: Settings) -> dict[str, int]:

@@ -62,7 +62,8 @@ class Settings(Section):
     def config_hash(self) -> str:
         """Hash of what decides results: profile, limits, models and rules for data, but no path, port or address."""
         parts = (self.profile, self.risk, self.models, self.market.quality)
-        return content_hash([part.model_dump(mode="json") for part in parts])
+        weights = {timeframe.value: weight for timeframe, weight in self.market.timeframe_weights.items()}
+        return content_hash([*(part.model_dump(mode="json") for part in parts), weights])
 
 
 def load_settings(environment: Environment | None = None, config: Path = CONFIG) -> Settings:

@@ -11,17 +11,11 @@ from psycopg.rows import class_row
 
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.market.contracts import CANDLE_COLUMNS, GAP_COLUMNS, ROLLUP_COLUMNS, TIME
-from triplegain_pipelines.market.gaps import gaps_of_missing
+from triplegain_pipelines.store import candle_writes
+from triplegain_pipelines.store.binary_copy import copy_out_binary
 from triplegain_pipelines.store.bulk import copy_out, stage
 
-
-@dataclass(frozen=True, slots=True)
-class UpsertCount:
-    """What became of delivered candles: not known before, known and equal, known with other values."""
-
-    new: int
-    identical: int
-    revised: int
+UpsertCount = candle_writes.UpsertCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +30,6 @@ class Coverage:
     last: datetime
 
 
-# Three steps, each on what the one before left. An upsert alone would lock and so rewrite every row it meets, which
-# makes a second import as slow as the first.
-# The range is said to the planner, which else reads the whole series where it has no statistics yet.
-# A delivery that does not know the number of trades, such as REST history, leaves the known number as it is.
-_FORGET_KNOWN: LiteralString = """
-    DELETE FROM staged_candles s USING market.candles c
-    WHERE c.venue = %(venue)s AND c.symbol = %(symbol)s AND c.timeframe = %(timeframe)s AND c.opened_at = s.opened_at
-        AND c.opened_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
-        AND (c.open, c.high, c.low, c.close, c.volume, c.trades)
-            IS NOT DISTINCT FROM (s.open, s.high, s.low, s.close, s.volume, coalesce(s.trades, c.trades))
-"""
-_REVISE: LiteralString = """
-    INSERT INTO market.candle_revisions
-        (venue, symbol, timeframe, opened_at, open, high, low, close, volume, trades, source,
-         recorded_at, superseded_by)
-    SELECT venue, symbol, timeframe, opened_at, c.open, c.high, c.low, c.close, c.volume, c.trades, c.source,
-        c.recorded_at, %(source)s
-    FROM market.candles c JOIN staged_candles s USING (opened_at)
-    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
-        AND opened_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
-    ORDER BY opened_at
-"""
-_UPSERT: LiteralString = """
-    INSERT INTO market.candles AS c
-        (venue, symbol, timeframe, opened_at, open, high, low, close, volume, trades, source)
-    SELECT %(venue)s, %(symbol)s, %(timeframe)s, opened_at, open, high, low, close, volume, trades, %(source)s
-    FROM staged_candles
-    ON CONFLICT (venue, symbol, timeframe, opened_at) DO UPDATE SET
-        open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-        volume = excluded.volume, trades = coalesce(excluded.trades, c.trades), source = excluded.source,
-        recorded_at = now()
-"""
 _UPSERT_ROLLUPS: LiteralString = """
     INSERT INTO market.rollups AS r (venue, symbol, timeframe, opened_at, open, high, low, close, volume, minutes)
     SELECT %(venue)s, %(symbol)s, %(timeframe)s, opened_at, open, high, low, close, volume, minutes FROM staged_rollups
@@ -78,9 +40,21 @@ _UPSERT_ROLLUPS: LiteralString = """
         (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.minutes)
 """
 _READ_CANDLES: LiteralString = """
-    SELECT opened_at, open, high, low, close, volume, trades FROM market.candles
+    SELECT opened_at, open, high, low, close, volume, coalesce(trades, -1) FROM market.candles
     WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
         AND opened_at >= %(start)s AND opened_at < %(end)s
+    ORDER BY opened_at
+"""
+# A candle has one value at a time: each ends where the next begins, and the last is the one that is stored.
+_AS_KNOWN: LiteralString = """
+    SELECT opened_at, open, high, low, close, volume, coalesce(trades, -1) FROM market.candles
+    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
+        AND opened_at >= %(start)s AND opened_at < %(end)s AND recorded_at <= %(known_at)s
+    UNION ALL
+    SELECT opened_at, open, high, low, close, volume, coalesce(trades, -1) FROM market.candle_revisions
+    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
+        AND opened_at >= %(start)s AND opened_at < %(end)s
+        AND recorded_at <= %(known_at)s AND superseded_at > %(known_at)s
     ORDER BY opened_at
 """
 _READ_ROLLUPS: LiteralString = """
@@ -93,36 +67,20 @@ _COVERAGE: LiteralString = """
     SELECT venue, symbol, timeframe, count(*) AS rows, min(opened_at) AS first, max(opened_at) AS last
     FROM market.candles GROUP BY venue, symbol, timeframe ORDER BY venue, symbol, timeframe
 """
-# Gaps that lie in the window or touch it, so that a gap over midnight stays one row.
-_TOUCHING_GAPS: LiteralString = """
-    SELECT starts_at, ends_at, missing FROM market.candle_gaps
-    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s AND kind <> 'repaired'
-        AND ends_at >= %(start)s - %(step)s AND starts_at <= %(end)s
-    ORDER BY starts_at
-"""
 _OPENING_TIMES: LiteralString = """
     SELECT opened_at FROM market.candles
     WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
         AND opened_at BETWEEN %(first)s::timestamptz AND %(last)s::timestamptz
+    ORDER BY opened_at
 """
-_MARK_REPAIRED: LiteralString = """
-    UPDATE market.candle_gaps g SET kind = 'repaired'
-    WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s AND kind <> 'repaired'
-        AND ends_at >= %(start)s - %(step)s AND starts_at <= %(end)s
-        AND NOT EXISTS (SELECT FROM staged_candle_gaps s WHERE s.starts_at = g.starts_at)
-"""
-_UPSERT_GAPS: LiteralString = """
-    INSERT INTO market.candle_gaps AS g (venue, symbol, timeframe, starts_at, ends_at, missing, kind)
-    SELECT %(venue)s, %(symbol)s, %(timeframe)s, starts_at, ends_at, missing, 'missing' FROM staged_candle_gaps
-    ON CONFLICT (venue, symbol, timeframe, starts_at) DO UPDATE SET
-        ends_at = excluded.ends_at, missing = excluded.missing,
-        kind = CASE g.kind WHEN 'repaired' THEN 'missing' ELSE g.kind END
-    WHERE (g.ends_at, g.missing) IS DISTINCT FROM (excluded.ends_at, excluded.missing) OR g.kind = 'repaired'
-"""
+# No two overlap, so of those that begin before the window only the last can reach into it.
 _READ_GAPS: LiteralString = """
     SELECT starts_at, ends_at, missing, kind FROM market.candle_gaps
     WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
-        AND ends_at >= %(start)s AND starts_at < %(end)s
+        AND ends_at >= %(start)s AND starts_at < %(end)s AND starts_at >= coalesce((
+            SELECT max(starts_at) FROM market.candle_gaps
+            WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s AND starts_at <= %(start)s
+        ), '-infinity')
     ORDER BY starts_at
 """
 
@@ -140,16 +98,9 @@ def upsert_candles(
         frame: keeps the contract `candles`.
         source: what delivered them, stored with each.
     """
-    times = frame["opened_at"]
-    key = {**_key(venue, symbol, timeframe), "source": source, "first": times.min(), "last": times.max()}
-    # Two writers of one series would count each other's rows, or wait for each other's rows for ever.
-    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 0))"
-    connection.execute(lock, (f"candles/{venue}/{symbol}/{timeframe.value}",))
-    stage(connection, frame, ("market", "candles"))
-    identical = connection.execute(_FORGET_KNOWN, key).rowcount
-    revised = connection.execute(_REVISE, key).rowcount
-    written = connection.execute(_UPSERT, key).rowcount
-    return UpsertCount(new=written - revised, identical=identical, revised=revised)
+    columns = (pl.col(name).cast(kind) for name, kind in CANDLE_COLUMNS.items())
+    delivered = frame.select(pl.lit(1, pl.Int64()).alias("place"), *columns)
+    return candle_writes.write_candles(connection, venue, timeframe, [symbol], delivered, source)
 
 
 def read_candles(
@@ -157,7 +108,33 @@ def read_candles(
 ) -> pl.DataFrame:
     """The candles opened in [start, end), as a candle frame."""
     key = {**_key(venue, symbol, timeframe), "start": start, "end": end}
-    return copy_out(connection, _READ_CANDLES, key, CANDLE_COLUMNS)
+    return _candles(connection, _READ_CANDLES, key)
+
+
+def read_candles_as_known(
+    connection: psycopg.Connection,
+    venue: str,
+    symbol: str,
+    timeframe: Timeframe,
+    start: datetime,
+    end: datetime,
+    known_at: datetime,
+) -> pl.DataFrame:
+    """The candles opened in [start, end) as they stood in the database at `known_at`, as a candle frame.
+
+    One that was recorded later is absent, and one that was corrected later has the values it had then. A delivery
+    counts from the moment its writer began to write, a little before others could see it.
+    """
+    key = {**_key(venue, symbol, timeframe), "start": start, "end": end, "known_at": known_at}
+    return _candles(connection, _AS_KNOWN, key)
+
+
+def opening_times(
+    connection: psycopg.Connection, venue: str, symbol: str, timeframe: Timeframe, first: datetime, last: datetime
+) -> pl.Series:
+    """The opening times of the stored candles from `first` to `last`, both included, in order."""
+    key = {**_key(venue, symbol, timeframe), "first": first, "last": last}
+    return copy_out_binary(connection, _OPENING_TIMES, key, {"opened_at": TIME})["opened_at"]
 
 
 def stored_range(
@@ -178,28 +155,6 @@ def coverage(connection: psycopg.Connection) -> list[Coverage]:
         return cursor.execute(_COVERAGE).fetchall()
 
 
-def replace_gaps(
-    connection: psycopg.Connection,
-    venue: str,
-    symbol: str,
-    timeframe: Timeframe,
-    start: datetime,
-    end: datetime,
-    gaps: pl.DataFrame,
-) -> None:
-    """Record the gaps found in [start, end), and bring the recorded ones there up to date with the stored candles.
-
-    A recorded gap stays as long as its candles are not stored, also where it reaches out of the window; touching gaps
-    become one. The row of a gap that is filled, or is now part of another, stays with kind `repaired`.
-    """
-    key = {**_key(venue, symbol, timeframe), "start": start, "end": end, "step": timeframe.duration}
-    recorded = copy_out(connection, _TOUCHING_GAPS, key, GAP_COLUMNS)
-    stored = _opening_times(connection, key, recorded)
-    stage(connection, gaps_of_missing(pl.concat([recorded, gaps]), stored, timeframe), ("market", "candle_gaps"))
-    connection.execute(_MARK_REPAIRED, key)
-    connection.execute(_UPSERT_GAPS, key)
-
-
 def read_gaps(
     connection: psycopg.Connection, venue: str, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
 ) -> pl.DataFrame:
@@ -212,8 +167,33 @@ def upsert_rollups(
     connection: psycopg.Connection, venue: str, symbol: str, timeframe: Timeframe, frame: pl.DataFrame
 ) -> int:
     """Store roll-ups, a frame that keeps the contract `rollups`; returns how many were new or changed."""
+    # Else a writer of the newest minute, who renews some of these rows, could wait for us while we wait for him.
+    candle_writes.lock_series(connection, venue, [symbol], Timeframe.M1)
     stage(connection, frame, ("market", "rollups"))
     return connection.execute(_UPSERT_ROLLUPS, _key(venue, symbol, timeframe)).rowcount
+
+
+def replace_rollups(
+    connection: psycopg.Connection,
+    venue: str,
+    symbol: str,
+    timeframe: Timeframe,
+    start: datetime,
+    end: datetime,
+    frame: pl.DataFrame,
+) -> int:
+    """Make the roll-ups opened in [start, end) those of `frame`; returns how many were new, changed or removed."""
+    written = upsert_rollups(connection, venue, symbol, timeframe, frame)
+    return (
+        written
+        + connection.execute(
+            """DELETE FROM market.rollups r
+           WHERE venue = %(venue)s AND symbol = %(symbol)s AND timeframe = %(timeframe)s
+               AND opened_at >= %(start)s AND opened_at < %(end)s
+               AND NOT EXISTS (SELECT FROM staged_rollups s WHERE s.opened_at = r.opened_at)""",
+            {**_key(venue, symbol, timeframe), "start": start, "end": end},
+        ).rowcount
+    )
 
 
 def read_rollups(
@@ -221,16 +201,13 @@ def read_rollups(
 ) -> pl.DataFrame:
     """The roll-ups opened in [start, end), as a roll-up frame."""
     key = {**_key(venue, symbol, timeframe), "start": start, "end": end}
-    return copy_out(connection, _READ_ROLLUPS, key, ROLLUP_COLUMNS)
+    return copy_out_binary(connection, _READ_ROLLUPS, key, ROLLUP_COLUMNS)
 
 
-def _opening_times(connection: psycopg.Connection, key: Mapping[str, object], gaps: pl.DataFrame) -> pl.Series:
-    """Opening times of the stored candles from the first to the last of `gaps`.
-
-    Joining gaps with candles in SQL takes the square of their number wherever the planner knows too little.
-    """
-    reach = {**key, "first": gaps["starts_at"].min(), "last": gaps["ends_at"].max()}
-    return copy_out(connection, _OPENING_TIMES, reach, {"opened_at": TIME})["opened_at"]
+def _candles(connection: psycopg.Connection, query: LiteralString, key: Mapping[str, object]) -> pl.DataFrame:
+    frame = copy_out_binary(connection, query, key, CANDLE_COLUMNS)
+    # The queries spell an absent number of trades as -1, because a null has no fixed width.
+    return frame.with_columns(pl.when(pl.col("trades") >= 0).then("trades"))
 
 
 def _key(venue: str, symbol: str, timeframe: Timeframe) -> Mapping[str, str]:

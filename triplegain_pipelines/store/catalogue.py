@@ -8,11 +8,10 @@ import psycopg
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Server version, schema revision (None: not migrated), useful extensions, and the candles stored."""
+    """Server version, schema revision (None: not migrated), and the candles stored."""
 
     server_version: str
     revision: str | None
-    extensions: tuple[str, ...]
     candles: int
     newest_candle: datetime | None
 
@@ -20,18 +19,14 @@ class Catalogue:
 def read_catalogue(connection: psycopg.Connection) -> Catalogue:
     """Look at the server and the schema; works on an empty database."""
     version = connection.execute("SHOW server_version").fetchone()
-    extensions = connection.execute(
-        "SELECT extname || ' ' || extversion FROM pg_extension WHERE extname LIKE 'timescaledb%' ORDER BY 1"
-    ).fetchall()
     migrated = connection.execute("SELECT to_regclass('public.alembic_version')").fetchone()
     if not (migrated and migrated[0]):
-        return Catalogue(version[0] if version else "?", None, tuple(row[0] for row in extensions), 0, None)
+        return Catalogue(version[0] if version else "?", None, 0, None)
     revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     candles = connection.execute("SELECT count(*), max(opened_at) FROM market.candles").fetchone() or (0, None)
     return Catalogue(
         server_version=version[0] if version else "?",
         revision=revision[0] if revision else None,
-        extensions=tuple(row[0] for row in extensions),
         candles=candles[0],
         newest_candle=candles[1],
     )

@@ -8,9 +8,14 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.store.extensions import create_extensions
+from triplegain_pipelines.store.hypertables import arrange_tables
 from triplegain_pipelines.store.server import with_driver
 
-_OPTIONS = {"options": "-c timezone=UTC", "connect_timeout": 5, "application_name": "triplegain"}
+# A correction of a whole archive may unpack more rows of TimescaleDB's column store than its limit of 100,000. A server
+# without TimescaleDB takes the setting for a name it does not know, and ignores it.
+_SESSION = "-c timezone=UTC -c timescaledb.max_tuples_decompressed_per_dml_transaction=0"
+_OPTIONS = {"options": _SESSION, "connect_timeout": 5, "application_name": "triplegain"}
 _WAIT_SECONDS = 10.0
 
 
@@ -32,7 +37,8 @@ class Database:
         """A pooled connection inside one transaction: committed at the end, rolled back on an error.
 
         Raises:
-            UnavailableError: the server cannot be reached. Nothing is known then, least of all 'no rows'.
+            UnavailableError: the server cannot be reached, or ended the transaction. Nothing is known then, least of
+                all 'no rows'; where it happened at the very end, not even whether the transaction was committed.
         """
         try:
             self._pool.open()
@@ -40,7 +46,7 @@ class Database:
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise UnavailableError(self._unreachable()) from error
         try:
-            with connection.transaction():
+            with self._failures_named(), connection.transaction():
                 yield connection
         finally:
             self._pool.putconn(connection)
@@ -50,13 +56,13 @@ class Database:
         """A connection of one's own, each statement its own transaction: for session advisory locks.
 
         Raises:
-            UnavailableError: the server cannot be reached.
+            UnavailableError: the server cannot be reached, or broke off a statement: its outcome is not known then.
         """
         try:
             connection = psycopg.connect(self.url, autocommit=True, **_OPTIONS)  # type: ignore[arg-type]
         except psycopg.OperationalError as error:
             raise UnavailableError(self._unreachable()) from error
-        with connection:
+        with self._failures_named(), connection:
             yield connection
 
     def check(self) -> None:
@@ -69,7 +75,10 @@ class Database:
             connection.execute("SELECT 1")
 
     def migrate(self) -> None:
-        """Bring the schema to the newest revision; does nothing when it is there."""
+        """Bring the schema to the newest revision, and use TimescaleDB and its toolkit where the server has them.
+
+        Does nothing when all is there.
+        """
         from alembic import command
         from alembic.config import Config
 
@@ -77,6 +86,9 @@ class Database:
         configuration.set_main_option("script_location", "triplegain_pipelines.store:migrations")
         configuration.attributes["url"] = with_driver(self.url, "psycopg")
         command.upgrade(configuration, "head")
+        create_extensions(self.autocommit)
+        with self.autocommit() as connection:
+            arrange_tables(connection)
 
     def analyze(self) -> None:
         """Renew the planner's statistics: of rows that came in bulk a moment ago it knows nothing yet.
@@ -89,6 +101,16 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        """A server that dies, or ends a session or a statement, is a failure that may pass, not an error of ours."""
+        try:
+            yield
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            cause = next(iter(str(error).splitlines()), type(error).__name__)
+            msg = f"the database at {self.place} broke off what was asked of it ({cause}); it may work later"
+            raise UnavailableError(msg) from error
 
     def _unreachable(self) -> str:
         return (
