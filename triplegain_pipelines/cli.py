@@ -8,6 +8,7 @@ import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -206,7 +207,7 @@ def breaker(
 @app.command()
 def up() -> None:
     """Start PostgreSQL, MLflow and Dagster in the foreground; Ctrl-C stops them all."""
-    from triplegain_pipelines.operations.installation import process_environment, running_home
+    from triplegain_pipelines.operations.installation import process_environment, revive_server, running_home
     from triplegain_pipelines.services.parts import service_parts, service_ports
     from triplegain_pipelines.services.supervisor import Supervisor, only_one, require_free_port
 
@@ -219,7 +220,12 @@ def up() -> None:
             if own.profile.simulator:
                 err.print("  simulated market: collecting what happened since the last time")
                 catch_up_market(Database(urls.triplegain))
-            services = Supervisor(service_parts(own, urls), process_environment(own, urls), own.home / "logs")
+            services = Supervisor(
+                service_parts(own, urls),
+                process_environment(own, urls),
+                own.home / "logs",
+                tend=partial(revive_server, own),
+            )
             services.run(lambda part: out.print(f"  {part.name:<10} {part.address or 'running'}"))
     out.print("stopped")
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from killable_postgres import killable_database
 
+from triplegain_pipelines.domain.errors import UnavailableError
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
 pytestmark = pytest.mark.integration
@@ -35,6 +37,20 @@ def test_a_folder_made_again_has_no_old_data(tmp_path: Path) -> None:
             assert connection.execute("SELECT 1 FROM pg_database WHERE datname = 'remembered'").fetchall() == []
     finally:
         second.stop()
+
+
+def test_a_server_that_was_killed_comes_back_at_its_address(tmp_path: Path) -> None:
+    """M3: running processes know the server by its address; at another one they would never find it again."""
+    with killable_database(tmp_path) as (server, database):
+        with database.connection() as connection:
+            connection.execute("INSERT INTO ops.heartbeats VALUES ('breakers', 'demo', now())")
+        assert not server.revive()
+        server.kill()
+        with pytest.raises(UnavailableError):
+            database.check()
+        assert server.revive()
+        with database.autocommit() as connection:
+            assert connection.execute("SELECT count(*) FROM ops.heartbeats").fetchone() == (1,)
 
 
 def test_the_last_to_leave_stops_the_server(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from venues.kraken import KrakenServer
 
 from triplegain_pipelines.domain.clock import ReplayClock
 from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.market.trades import TRADE_COLUMNS
 from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
 
@@ -117,8 +118,12 @@ def test_no_call_is_made_for_what_a_venue_has_no_more(database: Database) -> Non
     A crash that old was held when its history came, and stays no longer than the candles after it need to confirm it.
     """
     crash = scaled(LONG, 400, 0.85, to_the_end=True)
+    settings = quick_settings()
+    no_trades = settings.venues.of("kraken").model_copy(update={"trades": None})
+    venues = settings.venues.model_copy(update={"venues": {"kraken": no_trades}})
+    settings = settings.model_copy(update={"venues": venues})
     with KrakenServer({BTC: crash}, now=lambda: LATE) as server:
-        repairs = Repairs(database, "kraken", {"kraken": server.url}, clock=ReplayClock(LATE))
+        repairs = Repairs(database, "kraken", {"kraken": server.url}, settings, clock=ReplayClock(LATE))
         assert len(repairs.deliver(without(crash, 100, 900, 1700, 3900)).held) == 3
         summary = repairs.run()
     assert (summary.calls, summary.repaired, summary.still_missing) == (1, 1, 3)
@@ -160,3 +165,28 @@ def _echoed(frame: pl.DataFrame, row: int, factor: float, minutes: int) -> pl.Da
     for number in range(row + 1, row + 1 + minutes):
         wrong = with_values(wrong, number, open=price, high=price, low=price, close=price, volume=0.0)
     return wrong
+
+
+def test_what_lies_beyond_the_reach_of_candles_is_built_of_trades(database: Database) -> None:
+    """Trap 17: after a day without Kraken its candles do not reach back, and the hole would stay for good."""
+    hole = range(500, 520)
+    traded = [minute for minute in (*hole, 520, 521) if minute % 2 == 0]
+    trades = pl.DataFrame(
+        {
+            "trade_id": [str(minute) for minute in traded],
+            "traded_at": [START + minute * MINUTE + timedelta(seconds=20) for minute in traded],
+            "price": [100.0 + minute / 100 for minute in traded],
+            "quantity": [0.1] * len(traded),
+            "side": ["buy"] * len(traded),
+        },
+        schema=dict(TRADE_COLUMNS),
+    )
+    with KrakenServer({BTC: LONG}, {BTC: trades}, now=lambda: LATE) as server:
+        repairs = Repairs(database, "kraken", {"kraken": server.url}, clock=ReplayClock(LATE))
+        repairs.deliver(without(LONG, *hole))
+        summary = repairs.run()
+    assert (summary.repaired, summary.no_trades, summary.still_missing) == (10, 10, 0)
+    assert [gap for gap in repairs.gaps() if gap[2] == "missing"] == []
+    with database.connection() as connection:
+        built = read_candles(connection, "kraken", BTC, Timeframe.M1, START + 500 * MINUTE, START + 520 * MINUTE)
+    assert built["close"].to_list() == [100.0 + minute / 100 for minute in hole if minute % 2 == 0]

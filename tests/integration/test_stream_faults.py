@@ -14,6 +14,7 @@ from venues.websockets_binance import BinanceSockets
 from venues.websockets_coinbase import CoinbaseSockets
 
 from triplegain_pipelines.domain.errors import DataError, InputError, PermanentError, TransientError
+from triplegain_pipelines.domain.quality import Finding, QualityCode
 from triplegain_pipelines.market.streams import adapter
 from triplegain_pipelines.market.streams.adapter import Channel, VenueStream
 from triplegain_pipelines.market.streams.events import (
@@ -49,6 +50,8 @@ def test_a_silent_venue_is_noticed(name: str) -> None:
         assert isinstance(error, TransientError)
         assert "nothing came" in str(error)
         assert isinstance(following.events[-1], Disconnected)
+        findings = [event for event in following.events if isinstance(event, Finding)]
+        assert [(one.code, one.venue) for one in findings] == [(QualityCode.SILENT_FEED, name)]
 
     run(name, body, silent=timedelta(seconds=0.4))
 

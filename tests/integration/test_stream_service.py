@@ -18,6 +18,7 @@ from services_of_home import eventually
 from stream_process import Plan, StreamProcess
 
 from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.domain.quality import Settlement
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.market.rollups import roll_up
 from triplegain_pipelines.operations.data_state import DataState, data_state
@@ -69,6 +70,10 @@ class Floor:
         """The answer of a query."""
         with self.database.connection() as connection:
             return connection.execute(query, values).fetchall()  # type: ignore[arg-type]
+
+    def silences(self) -> set[str | None]:
+        """How the silences that were found have ended; None: not yet."""
+        return {row[0] for row in self.rows("SELECT settlement FROM market.data_findings WHERE code = 'SILENT_FEED'")}
 
     def newest(self, venue: str, source: str) -> datetime | None:
         """Opening time of the newest candle that came from there in this way."""
@@ -137,6 +142,12 @@ def test_it_stops_in_time_while_the_network_swallows_everything(database: Databa
         for network in floor.networks.values():
             network.swallow()
         eventually(lambda: not any(floor.connected().values()), "a silent feed is noticed", 20)
+        eventually(lambda: floor.silences() == {None}, "the silences are findings", 20)
+        for network in floor.networks.values():
+            network.heal()
+        eventually(lambda: floor.silences() == {Settlement.OVER}, "they are over", 40)
+        for network in floor.networks.values():
+            network.swallow()
         code, seconds = floor.service.stop()
         assert (code, seconds < 10) == (0, True), floor.service.tail()
 

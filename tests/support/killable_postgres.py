@@ -39,10 +39,6 @@ class KillablePostgres(EmbeddedPostgres):
         while any(map(_lives, family)):
             time.sleep(0.01)
 
-    def _choose_port(self) -> int:
-        known = self.home / "port"
-        return int(known.read_text()) if known.exists() else super()._choose_port()
-
 
 def _lives(process: psutil.Process) -> bool:
     """Dead are also those that process 1 has not buried yet."""

@@ -10,6 +10,7 @@ import psycopg
 from triplegain_pipelines.domain.quality import Effect, EmptyMinute, GapKind, QualityCode
 from triplegain_pipelines.domain.timeframes import EPOCH, Timeframe, floor_to
 from triplegain_pipelines.market.gaps import find_gaps
+from triplegain_pipelines.operations.backfill import run_backfill
 from triplegain_pipelines.operations.venue_history import LEAD, Answer, Stretch, VenueHistory, in_runs
 from triplegain_pipelines.store.candles import opening_times, read_gaps, stored_range
 from triplegain_pipelines.store.gaps import record_gaps, settle_gaps
@@ -17,6 +18,7 @@ from triplegain_pipelines.store.gaps import record_gaps, settle_gaps
 _MINUTE = Timeframe.M1.duration
 # A venue may be late with its newest candles, and a minute is named once for all.
 _LATE = timedelta(minutes=10)
+_OF_TRADES = timedelta(hours=6)
 _CHANGES = (QualityCode.REVISED, *(code for code in QualityCode if code.effect is Effect.HELD))
 
 
@@ -28,6 +30,7 @@ class GapsOf:
     repaired: set[datetime] = field(default_factory=set)
     empty: set[datetime] = field(default_factory=set)  # the venue answered, and has no candle
     changed: set[datetime] = field(default_factory=set)  # candles that the answers revised or made doubtful
+    quiet: int = 0  # minutes of which the venue's trades say that nobody traded
 
 
 def find_missing(history: VenueHistory, symbol: str, since: datetime) -> GapsOf:
@@ -70,6 +73,29 @@ def fill(history: VenueHistory, symbol: str, gaps: GapsOf) -> None:
                 absent |= asked - known - _refused(answer)
             newest = max(newest, *given) if given else newest
             gaps.empty |= {minute for minute in absent if minute < max(newest, history.final - _LATE)}
+
+
+def build_of_trades(history: VenueHistory, symbol: str, gaps: GapsOf) -> None:
+    """Build what the venue's candles do not reach back to of its trades, where it has those: the newest hours first.
+
+    Trades are many more than candles, so a run builds a few hours of each symbol, and the next run goes on.
+
+    Raises:
+        TransientError: the venue failed, or a back-fill of it runs.
+        PermanentError: the venue refused the call.
+    """
+    lost = in_runs(minute for minute in gaps.missing if not history.reaches(minute))
+    if history.rules.trades is None or not lost:
+        return
+    run = Stretch(max(lost[-1].start, lost[-1].end - _OF_TRADES), lost[-1].end)
+    place = (history.database, history.settings, history.venue, [symbol], run.start, run.end)
+    run_backfill(*place, clock=history.clock, progress=lambda _: None, base_url=history.base_url)
+    known = _note(history, symbol, run)
+    still = find_missing(history, symbol, run.start).missing
+    done = {minute for minute in gaps.missing if run.start <= minute < run.end} - still
+    gaps.missing -= done
+    gaps.repaired |= done & known
+    gaps.quiet += len(done - known)
 
 
 def _note(history: VenueHistory, symbol: str, window: Stretch) -> set[datetime]:

@@ -42,6 +42,17 @@ def running_home(settings: Settings) -> Iterator[DatabaseUrls]:
             server.stop()
 
 
+def revive_server(settings: Settings) -> None:
+    """Start the home's embedded server again if it died while it was in use; a server of one's own is left alone.
+
+    Raises:
+        UnavailableError: it does not start.
+    """
+    server = embedded_server(settings)
+    if server is not None:
+        server.revive()
+
+
 def process_environment(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
     """What every process of ours needs in its environment before it imports anything heavy."""
     return {

@@ -12,7 +12,7 @@ from triplegain_pipelines.market.clock_skew import ALL_SYMBOLS, check_clock
 from triplegain_pipelines.market.venues.budget import call_budget
 from triplegain_pipelines.market.venues.clock import ClockReading
 from triplegain_pipelines.operations.doubt_repair import Doubts, count_held, settle_doubts
-from triplegain_pipelines.operations.gap_repair import GapsOf, fill, find_missing, name_empty_minutes
+from triplegain_pipelines.operations.gap_repair import GapsOf, build_of_trades, fill, find_missing, name_empty_minutes
 from triplegain_pipelines.operations.venue_history import OutOfCallsError, Stretch, VenueHistory
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
@@ -96,7 +96,7 @@ def repair(
     return RepairSummary(
         venue=venue,
         repaired=sum(len(found.repaired) for found in gaps.values()),
-        no_trades=named[GapKind.NO_TRADES],
+        no_trades=named[GapKind.NO_TRADES] + sum(found.quiet for found in gaps.values()),
         outage=named[GapKind.OUTAGE],
         still_missing=sum(len(found.missing) for found in gaps.values()),
         confirmed=sum(len(found.confirmed) for found in doubts.values()),
@@ -160,6 +160,7 @@ class _Run:
         gaps = find_missing(history, symbol, since)
         try:
             fill(history, symbol, gaps)
+            build_of_trades(history, symbol, gaps)
         except UnavailableError:
             raise
         except _CALL_FAILURES as error:

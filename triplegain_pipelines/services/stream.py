@@ -17,7 +17,8 @@ import structlog
 
 from triplegain_pipelines.domain.clock import Clock, SystemClock
 from triplegain_pipelines.domain.errors import InputError, UnavailableError
-from triplegain_pipelines.domain.quality import Finding
+from triplegain_pipelines.domain.quality import Finding, QualityCode, Settlement
+from triplegain_pipelines.market.clock_skew import ALL_SYMBOLS
 from triplegain_pipelines.market.failover import Watched
 from triplegain_pipelines.market.streams.books import TopOfBook
 from triplegain_pipelines.operations.failover import watch_sources
@@ -27,7 +28,7 @@ from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store.alerts import AlertLevel, end_alert, raise_alert
 from triplegain_pipelines.store.database import Database
-from triplegain_pipelines.store.findings import record_findings
+from triplegain_pipelines.store.findings import open_findings, record_findings, settle_all
 from triplegain_pipelines.store.streams import StreamState, write_stream_states
 from triplegain_pipelines.store.top_of_book import upsert_top_of_book
 
@@ -36,6 +37,7 @@ BEHIND_ALERT = "candles_behind"
 _DOWN = timedelta(minutes=1)
 _BEHIND = timedelta(minutes=2)
 _LEAVING_SECONDS = 3.0
+_LONG_AGO = timedelta(days=3650)
 _log = structlog.get_logger(__name__)
 
 
@@ -153,11 +155,21 @@ def _tell(
             down = not state.connected and now - state.changed_at > _DOWN
             text = f"the stream {state.endpoint} is down: {state.detail}; its minutes are fetched by REST meanwhile"
             _alert(connection, DOWN_ALERT, state.endpoint, text, now, on=down, off=state.connected)
+            if state.connected:
+                _end_silence(connection, state, now)
         for venue, age in behind.items():
             if age is None:
                 continue
             text = f"candles of {venue} are {age.total_seconds():.0f} s behind; see 'triplegain data'"
             _alert(connection, BEHIND_ALERT, venue, text, now, on=age > _BEHIND, off=age <= _BEHIND)
+
+
+def _end_silence(connection: psycopg.Connection, state: StreamState, now: datetime) -> None:
+    """A channel that fell silent and is connected again has no silence any more."""
+    codes = [QualityCode.SILENT_FEED]
+    silences = open_findings(connection, state.venue, [ALL_SYMBOLS], now - _LONG_AGO, now, codes)
+    over = [one.finding_id for one in silences if one.finding.detail.get("endpoint") == state.endpoint]
+    settle_all(connection, over, Settlement.OVER, now)
 
 
 def _alert(

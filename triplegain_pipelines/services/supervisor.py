@@ -25,6 +25,7 @@ from triplegain_pipelines.domain.errors import InputError, UnavailableError
 
 _STOP_SECONDS = 7.0
 _POLL_SECONDS = 0.2
+_TEND_SECONDS = 2.0
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -68,10 +69,18 @@ class Supervisor:
         parts: what to run.
         environment: the children's environment.
         logs: folder of one log file for each part.
+        tend: called every few seconds; looks after what the parts rest on.
     """
 
-    def __init__(self, parts: Sequence[Part], environment: Mapping[str, str], logs: Path) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        environment: Mapping[str, str],
+        logs: Path,
+        tend: Callable[[], None] = lambda: None,
+    ) -> None:
         self._parts = parts
+        self._tend = tend
         self._environment = {**os.environ, **environment}
         self._logs = logs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -89,7 +98,11 @@ class Supervisor:
         with self._signals():
             try:
                 self._start_all(ready, monotonic_seconds() + timeout)
+                tended = monotonic_seconds()
                 while not self._stop_asked:
+                    if monotonic_seconds() - tended > _TEND_SECONDS:
+                        self._tend()
+                        tended = monotonic_seconds()
                     self._require_alive()
                     time.sleep(_POLL_SECONDS)
             finally:

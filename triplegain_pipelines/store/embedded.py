@@ -110,6 +110,21 @@ class EmbeddedPostgres:
             self._start(timeout)
             return True
 
+    def revive(self, timeout: float = 60) -> bool:
+        """Start the server again where it died under those who use it, at the port by which they know it.
+
+        Returns:
+            Whether it had died.
+
+        Raises:
+            UnavailableError: it did not start within `timeout` seconds.
+        """
+        with FileLock(self._folder / ".lock"):
+            if self.is_running():
+                return False
+            self._start(timeout)
+            return True
+
     def stop(self) -> None:
         """Use the server no longer. It is stopped, ending its sessions, unless another process uses it."""
         with FileLock(self._folder / ".lock"):
@@ -184,10 +199,17 @@ class EmbeddedPostgres:
             configuration.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
 
     def _choose_port(self) -> int:
+        """The port it had before, by which running processes know it, unless somebody else has taken it."""
+        known = self.home / "port"
+        before = int(known.read_text()) if known.exists() else 0
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", before))
+            except OSError:
+                probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
-        (self.home / "port").write_text(str(port))
+        known.write_text(str(port))
         return port
 
     def _run(self, program: str, *arguments: object) -> None:

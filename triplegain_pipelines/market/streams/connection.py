@@ -14,11 +14,14 @@ from typing import Any
 
 from triplegain_pipelines.domain.clock import Clock, monotonic_seconds
 from triplegain_pipelines.domain.errors import InputError, PermanentError, TransientError
+from triplegain_pipelines.domain.quality import Finding, QualityCode
+from triplegain_pipelines.market.clock_skew import ALL_SYMBOLS
 from triplegain_pipelines.market.streams.events import Connected, Disconnected, Event, EventReader
 from triplegain_pipelines.market.streams.frames import Frames
 from triplegain_pipelines.market.streams.validated_books import WrongBookError
 from triplegain_pipelines.market.venues.exchange import said
 
+_GOODBYE_SECONDS = 2
 _BARE_WORDS = {"ping", "pong"}  # what some venues send without being JSON
 
 
@@ -134,17 +137,25 @@ class Connection:
                 continue
             now = monotonic_seconds()
             if now - self._heard > self._silent:
+                self._tell(self._silence())
                 self._fail(TransientError(f"nothing came from {self._endpoint} for {self._silent:g} s"))
             elif self._unconfirmed and now - self._started > self._silent:
                 missing = ", ".join(sorted(self._unconfirmed)[:5])
                 self._fail(TransientError(f"{self._endpoint} did not confirm in {self._silent:g} s: {missing}"))
 
+    def _silence(self) -> Finding:
+        venue = self._endpoint.partition("/")[0]
+        detail: dict[str, str | float | int] = {"endpoint": self._endpoint, "seconds": self._silent}
+        return Finding(venue, ALL_SYMBOLS, self._clock.now(), QualityCode.SILENT_FEED, "stream", detail)
+
     async def _close(self) -> None:
         self._exchange.open = self._stay_closed
         try:
-            for client in self._clients:
-                with suppress(OSError, RuntimeError):
-                    await client.close()
+            # A venue that fell silent does not say goodbye either, and aiohttp would wait ten seconds for it.
+            with suppress(OSError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    for client in self._clients:
+                        await client.close()
             await self._exchange.close()
         finally:
             self.closed.set()
