@@ -15,7 +15,7 @@ MINUTE = timedelta(minutes=1)
 RULES = QualitySettings(
     outlier_move=0.05,
     outlier_scale=25,
-    stuck_candles=5,
+    stuck_candles=2,
     clock_skew_seconds=0.5,
     clock_refuse_seconds=1,
 )

@@ -72,7 +72,7 @@ class QualitySettings(Section):
 
     outlier_move: float = Field(gt=0, le=1)
     outlier_scale: float = Field(gt=1)
-    stuck_candles: int = Field(ge=3)
+    stuck_candles: int = Field(ge=2)
     clock_skew_seconds: float = Field(gt=0)
     clock_refuse_seconds: float = Field(gt=0)
 
