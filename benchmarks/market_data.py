@@ -10,7 +10,6 @@ volumes of eight decimal places as venues publish them.
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -18,6 +17,7 @@ from statistics import median
 import dagster as dg
 import numpy as np
 import polars as pl
+from own_database import fresh_database
 
 from assets import market
 from triplegain_pipelines.domain.clock import ReplayClock, monotonic_seconds
@@ -32,7 +32,6 @@ from triplegain_pipelines.settings import load_settings
 from triplegain_pipelines.store.binary_copy import Block, copy_in_binary
 from triplegain_pipelines.store.candles import read_candles
 from triplegain_pipelines.store.database import Database
-from triplegain_pipelines.store.embedded import EmbeddedPostgres
 from triplegain_pipelines.store.minutes import upsert_minutes
 
 SEED = 20_240_805
@@ -194,25 +193,6 @@ def rate(count: int, took: float) -> str:
 def spent(took: float) -> str:
     """Milliseconds."""
     return f"{took * 1000:,.1f} ms"
-
-
-@contextmanager
-def fresh_database() -> Iterator[Database]:
-    """A migrated database that is gone afterwards, unless it was given."""
-    if len(sys.argv) > 1:
-        database = Database(sys.argv[1])
-        database.migrate()
-        yield database
-        database.close()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        server = EmbeddedPostgres(Path(folder))
-        server.ensure()
-        database = Database(server.url())
-        database.migrate()
-        yield database
-        database.close()
-        server.stop()
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ check_risk, submit and settle, each with its own transactions; an entry makes th
 """
 
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,12 +15,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from builders import BTC, START, decision, trading_floor
+from own_database import fresh_database
 
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.execution.order_path import OrderPath
-from triplegain_pipelines.store.database import Database
-from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
 DECISIONS = 400
 
@@ -52,25 +48,6 @@ def main() -> None:
             f"{DECISIONS} decisions, {orders} orders, {fills} fills in {seconds:.2f} s ({busy:.2f} s in this process)\n"
             f"{DECISIONS / seconds:.0f} decisions/s, {orders / seconds:.0f} orders/s\n"
         )
-
-
-@contextmanager
-def fresh_database() -> Iterator[Database]:
-    """A migrated database that is gone afterwards, unless it was given."""
-    if len(sys.argv) > 1:
-        database = Database(sys.argv[1])
-        database.migrate()
-        yield database
-        database.close()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        server = EmbeddedPostgres(Path(folder))
-        server.ensure()
-        database = Database(server.url())
-        database.migrate()
-        yield database
-        database.close()
-        server.stop()
 
 
 if __name__ == "__main__":
