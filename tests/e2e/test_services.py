@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from homes import Home
-from services_of_home import Service, processes_of, up
+from services_of_home import Service, eventually, processes_of, up
 
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
@@ -77,6 +77,14 @@ def states(address: str) -> dict[str, str]:
     return schedules | {made["name"]: made["sensorState"]["status"] for made in repository["sensors"]}
 
 
+def answered(address: str) -> bool:
+    """Whether the page gives its answer now."""
+    try:
+        return bool(states(address))
+    except OSError:
+        return False
+
+
 def test_the_addresses_it_prints_answer(running: Running) -> None:
     """O9: a person who cannot find the pages, or finds them dead."""
     for part, address in zip(_LISTENING, running.addresses, strict=True):
@@ -86,7 +94,15 @@ def test_the_addresses_it_prints_answer(running: Running) -> None:
 
 def test_every_schedule_and_sensor_runs(running: Running) -> None:
     """D4: a system that is up and does nothing, because somebody would have to switch it on first."""
-    names = ("breaker_sensor", "decision_schedule", "execution_sensor", "market_data_schedule", "reports_schedule")
+    names = (
+        "breaker_sensor",
+        "decision_schedule",
+        "execution_sensor",
+        "expire_schedule",
+        "market_data_schedule",
+        "repair_schedule",
+        "reports_schedule",
+    )
     assert states(running.addresses[0]) == dict.fromkeys(names, "RUNNING")
 
 
@@ -106,6 +122,19 @@ def test_a_command_beside_it_leaves_it_running(running: Running) -> None:
     assert states(running.addresses[0])
 
 
+def test_a_database_that_is_killed_comes_back(running: Running) -> None:
+    """O9: without its database nothing trades, and nobody is there to start it again."""
+    folder = running.home.path / "postgres"
+    server = EmbeddedPostgres(folder)
+    postmaster = psutil.Process(int((server.home / "data" / "postmaster.pid").read_text().split()[0]))
+    postmaster.kill()
+    eventually(lambda: not server.is_running(), "the database to be gone", 10)
+    eventually(server.is_running, "the database to be back", 30)
+    assert running.service.process.poll() is None, running.service.lines
+    assert running.home.json("status")["accounts"]
+    eventually(lambda: answered(running.addresses[0]), "the page to answer again", 30)
+
+
 def test_a_signal_stops_everything_in_time(running: Running) -> None:
     """O9: a daemon, a run or a database server that outlives Ctrl-C would go on unseen."""
     left = processes_of(running.home)
@@ -120,7 +149,7 @@ def test_a_signal_stops_everything_in_time(running: Running) -> None:
     assert not EmbeddedPostgres(running.home.path / "postgres").is_running()
 
 
-@pytest.mark.parametrize(("part", "variable"), zip(_LISTENING, _VARIABLES, strict=True))
+@pytest.mark.parametrize(("part", "variable"), list(zip(_LISTENING, _VARIABLES, strict=True)))
 def test_a_port_in_use_is_one_clear_line(home: Home, part: str, variable: str) -> None:
     """A page of somebody else's behind our address, or a traceback for what a person can mend."""
     with socket.socket() as taken:
