@@ -42,6 +42,9 @@ def test_candles_and_their_rollups_are_one_transaction(repairs: Repairs) -> None
 
 def test_a_doubt_that_reaches_back_over_midnight_takes_yesterdays_rollups_with_it(repairs: Repairs) -> None:
     """M4: the fifth equal candle comes after midnight and holds candles before it, whose day is rolled up already."""
+    quality = repairs.settings.market.quality.model_copy(update={"stuck_candles": 5})
+    market = repairs.settings.market.model_copy(update={"quality": quality})
+    repairs.settings = repairs.settings.model_copy(update={"market": market})
     stuck = same_as(TWO_DAYS, 1437, 4)
     repairs.deliver(stuck.head(1441))
     assert rolled_up(repairs.database, "binance", BTC, stuck.head(1441))
