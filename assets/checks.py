@@ -22,7 +22,7 @@ def contract_spec(asset: str) -> dg.AssetCheckSpec:
 
 
 def contract_result(contract: str, frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
-    """Whether each of `frames` keeps the contract of this name, and which rows do not."""
+    """Whether each frame of the asset `contract` keeps the contract of its name, and which rows do not."""
     from triplegain_pipelines.market.contracts import validate
 
     broken = {}
@@ -32,7 +32,9 @@ def contract_result(contract: str, frames: Mapping[str, pl.DataFrame]) -> dg.Ass
         except DataError as error:
             broken[name] = str(error)
     rows = sum(frame.height for frame in frames.values())
-    return dg.AssetCheckResult(passed=not broken, check_name="contract", metadata={"rows": rows, **broken})
+    return dg.AssetCheckResult(
+        passed=not broken, asset_key=contract, check_name="contract", metadata={"rows": rows, **broken}
+    )
 
 
 def delivered_spec(asset: str) -> dg.AssetCheckSpec:

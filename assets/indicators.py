@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.checks import contract_result, contract_spec
 from assets.market import candles, rollups
 from assets.metadata import plot, table
 from assets.partitions import DAYS, ONE_RUN, utc_range
@@ -34,6 +35,7 @@ from triplegain_pipelines.store.snapshots import save_snapshots
             kinds={"postgres"},
         ),
     ],
+    check_specs=[contract_spec("indicators")],
     name="evidence",
     group_name="indicators",
     partitions_def=DAYS,
@@ -44,6 +46,7 @@ def evidence(
 ) -> Iterator[dg.MaterializeResult]:
     """Both come of one walk over the decision times."""
     from triplegain_pipelines.operations.evidence import gather
+    from triplegain_pipelines.store.indicators import indicator_keys
 
     start, end = utc_range(context)
     readings: list[IndicatorReading] = []
@@ -58,6 +61,7 @@ def evidence(
     yield dg.MaterializeResult(
         asset_key="indicators",
         metadata={"dagster/row_count": len(readings), "newest": table([dict(row.readings) for row in readings[-1:]])},
+        check_results=[contract_result("indicators", {"readings": indicator_keys(readings)})],
         data_version=dg.DataVersion(content_hash([row.data_hash for row in readings])),
     )
     incomplete = sum(not snapshot.complete for snapshot in snapshots)

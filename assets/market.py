@@ -100,6 +100,7 @@ def _symbol_row(symbol: str, frame: "pl.DataFrame", collected: "Collected") -> d
     backfill_policy=ONE_RUN,
     code_version="1",
     kinds={"postgres"},
+    check_specs=[contract_spec("candle_gaps")],
 )
 def candle_gaps(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
@@ -110,18 +111,18 @@ def candle_gaps(
     from triplegain_pipelines.store.gaps import record_gaps
 
     start, end = utc_range(context)
-    rows = []
+    frames = {}
     for symbol in session.symbols:
         series = (session.venue, symbol, Timeframe.M1)
         with database.connection() as connection:
             window = _overlap(start, end, stored_range(connection, *series))
             times = opening_times(connection, *series, *window)
             record_gaps(connection, *series, *window, find_gaps(times, Timeframe.M1, *window))
-            rows += [
-                {"symbol": symbol, **gap} for gap in read_gaps(connection, *series, start, end).iter_rows(named=True)
-            ]
+            frames[symbol] = read_gaps(connection, *series, start, end)
+    rows = [{"symbol": symbol, **gap} for symbol, frame in frames.items() for gap in frame.iter_rows(named=True)]
     return dg.MaterializeResult(
         metadata={"dagster/row_count": len(rows), "gaps": table(rows[:100])},
+        check_results=[contract_result("candle_gaps", frames)],
         data_version=dg.DataVersion(content_hash([[str(value) for value in row.values()] for row in rows])),
     )
 
@@ -140,12 +141,13 @@ def _overlap(start: datetime, end: datetime, stored: tuple[datetime, datetime] |
     backfill_policy=ONE_RUN,
     code_version="1",
     kinds={"postgres"},
+    check_specs=[contract_spec("data_findings")],
 )
 def data_findings(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> dg.MaterializeResult:
     """What was wrong with the data by a rule, and how it ended. A candle that is held is seen by no decision."""
-    from triplegain_pipelines.store.findings import read_findings
+    from triplegain_pipelines.store.findings import findings_frame, read_findings
 
     start, end = utc_range(context)
     with database.connection() as connection:
@@ -165,6 +167,7 @@ def data_findings(
     held = sum(one.held and one.settled_at is None for one in found)
     return dg.MaterializeResult(
         metadata={"dagster/row_count": len(rows), "candles held back": held, "newest": table(rows[-100:])},
+        check_results=[contract_result("data_findings", {session.venue: findings_frame(found)})],
         data_version=dg.DataVersion(content_hash([[str(value) for value in row.values()] for row in rows])),
     )
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from assets.checks import contract_result, contract_spec
 from assets.metadata import table
 from assets.partitions import DAYS, ONE_RUN, utc_range
 from triplegain_pipelines.domain.canonical import content_hash
@@ -33,6 +34,7 @@ _FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=30), fail_
             kinds={"postgres"},
         ),
     ],
+    check_specs=[contract_spec("headlines"), contract_spec("fear_greed")],
     name="news",
     group_name="market",
     partitions_def=DAYS,
@@ -45,6 +47,7 @@ def news(
     feed: dg.ResourceParam[Feed],
 ) -> Iterator[dg.MaterializeResult]:
     """Both come of one round over all sources. A source that failed is told, and hides no other."""
+    from triplegain_pipelines.market.news.frames import fear_greed_frame, headline_frame
     from triplegain_pipelines.operations.news import gather_news
 
     start, end = utc_range(context)
@@ -63,11 +66,13 @@ def news(
             "sources": table(sources),
             "newest": table(shown),
         },
+        check_results=[contract_result("headlines", {"all sources": headline_frame(headlines)})],
         data_version=dg.DataVersion(content_hash([one.headline_id for one in headlines])),
     )
     values = [{"day": one.published_at, "score": one.score, "first seen": one.first_seen_at} for one in readings]
     yield dg.MaterializeResult(
         asset_key="fear_greed",
         metadata={"dagster/row_count": len(values), "values": table(values)},
+        check_results=[contract_result("fear_greed", {"index": fear_greed_frame(readings)})],
         data_version=dg.DataVersion(content_hash([[str(value) for value in row.values()] for row in values])),
     )

@@ -1,11 +1,11 @@
 """The commands about market data: import, backfill, data, stream. `cli` puts them beside the others."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from triplegain_pipelines.console import AsJson, err, opened_database, out, print_fields, print_json
@@ -59,8 +59,9 @@ def backfill(
 
         def tell(progress: BackfillProgress) -> None:
             if progress.symbol not in tasks:
-                tasks[progress.symbol] = bars.add_task(progress.symbol, total=1.0, candles=0)
-            bars.update(tasks[progress.symbol], completed=progress.fraction, candles=progress.candles)
+                tasks[progress.symbol] = bars.add_task(progress.symbol, total=1.0, candles=0, left="")
+            left = _about(progress.remaining)
+            bars.update(tasks[progress.symbol], completed=progress.fraction, candles=progress.candles, left=left)
 
         summaries = run_backfill(
             database, own, venue or own.profile.venue, wanted, start, stop, clock=SystemClock(), progress=tell
@@ -93,12 +94,16 @@ def stream() -> None:
         serve(database, settings())
 
 
+def _about(remaining: timedelta | None) -> str:
+    """How long it will still take, to the second; nothing before that was measured."""
+    return "" if remaining is None else f"about {timedelta(seconds=round(remaining.total_seconds()))} left"
+
+
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %  {task.fields[candles]:>10,} candles"),
-        TimeRemainingColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[candles]:>10,} candles  {task.fields[left]}"),
         console=err,
     )
 

@@ -80,6 +80,19 @@ def test_a_broken_file_names_the_line_and_stores_nothing(used: Home, tmp_path: P
         assert connection.execute("SELECT count(*) FROM market.candles WHERE symbol = 'ETH/USDT'").fetchone() == (0,)
 
 
+def test_a_venue_that_is_not_described_says_where_to_describe_it(used: Home) -> None:
+    """M1: a venue of which no limit is known must not be asked, and a person must know what to write where."""
+    days = ("--from", "2024-08-01", "--to", "2024-08-02")
+    line = refused(used, "backfill", "--symbols", "BTC/USDT", *days, "--venue", "bitstamp")
+    assert "'bitstamp' is not in venues.yaml" in line
+    assert "kraken" in line
+
+
+def test_the_simulated_market_has_no_stream_and_says_so(used: Home) -> None:
+    """M3: a service that follows nothing would look like one that follows a quiet market."""
+    assert "the simulated market has no stream" in refused(used, "stream")
+
+
 def test_a_wrong_setting_names_file_and_key(used: Home) -> None:
     """DESIGN §1: a person must find the typing error without reading code."""
     line = refused(used, "status", TRIPLEGAIN_PROFILE="nonesuch")

@@ -1,14 +1,23 @@
 """The contracts of frames, and the rules they share with the importer."""
 
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from candle_frames import candle_frame
+from candle_frames import START, candle_frame
 
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.timeframes import Timeframe
-from triplegain_pipelines.market.contracts import CANDLE_RULES, check_grid, contract, first_broken_row, validate
+from triplegain_pipelines.market.contracts import (
+    CANDLE_RULES,
+    CONTRACTS,
+    TIME,
+    check_grid,
+    contract,
+    first_broken_row,
+    validate,
+)
 from triplegain_pipelines.market.gaps import find_gaps
 from triplegain_pipelines.market.rollups import roll_up
 
@@ -85,3 +94,29 @@ def test_an_unknown_contract_is_an_error() -> None:
     with pytest.raises(KeyError):
         contract("candels")
     assert contract("candles") is contract("candles")
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "rule"),
+    [
+        ("candle_gaps", {"kind": "vanished"}, "kind is not a known one"),
+        ("data_findings", {"code": "ODD"}, "code is not a known one"),
+        ("data_findings", {"held": False}, "held is not what its code leads to"),
+        ("data_findings", {"settlement": "forgotten"}, "settlement is not a known one"),
+        ("indicators", {"opened_at": START + timedelta(hours=1)}, "the bar had not closed when it was seen"),
+        ("headlines", {"title": ""}, "title is empty"),
+        ("fear_greed", {"score": 101}, "score is not between 0 and 100"),
+    ],
+)
+def test_every_edge_has_a_contract_that_can_break(name: str, broken: dict[str, object], rule: str) -> None:
+    """M4: a contract that holds for anything would let an asset hand on what the next one cannot bear."""
+    texts = {"kind": "missing", "code": "OUTLIER", "settlement": "confirmed", "timeframe": "1h"}
+    one: dict[str, object] = {}
+    for column, kind in CONTRACTS[name].columns.items():
+        of_kind = {pl.String: "x", pl.Boolean: True, TIME: START, pl.Int32: 1, pl.Int64: 1, pl.Float64: 1.0}
+        one[column] = texts.get(column, next(value for known, value in of_kind.items() if kind == known))
+    one |= {"as_of": START + timedelta(minutes=1)} if "as_of" in one else {}
+    sound = pl.DataFrame([one], schema=dict(CONTRACTS[name].columns))
+    assert validate(name, sound).equals(sound)
+    with pytest.raises(DataError, match=rule):
+        validate(name, pl.DataFrame([one | broken], schema=sound.schema))

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from triplegain_pipelines.domain.errors import DataError
+from triplegain_pipelines.domain.quality import Effect, GapKind, QualityCode, Settlement
 from triplegain_pipelines.domain.timeframes import EPOCH, Timeframe
+from triplegain_pipelines.market.news.frames import FEAR_GREED_COLUMNS, HEADLINE_COLUMNS
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -23,7 +25,16 @@ _BAR: dict[str, pl.DataType] = {"opened_at": TIME, **{name: pl.Float64() for nam
 CANDLE_COLUMNS: Mapping[str, pl.DataType] = {**_BAR, "trades": pl.Int32()}
 ROLLUP_COLUMNS: Mapping[str, pl.DataType] = {**_BAR, "minutes": pl.Int32()}
 GAP_COLUMNS: Mapping[str, pl.DataType] = {"starts_at": TIME, "ends_at": TIME, "missing": pl.Int32()}
-_INDICATOR_KEYS: Mapping[str, pl.DataType] = {
+EXPLAINED_GAP_COLUMNS: Mapping[str, pl.DataType] = {**GAP_COLUMNS, "kind": pl.String()}
+FINDING_COLUMNS: Mapping[str, pl.DataType] = {
+    "venue": pl.String(),
+    "symbol": pl.String(),
+    "at": TIME,
+    "code": pl.String(),
+    "held": pl.Boolean(),
+    "settlement": pl.String(),
+}
+INDICATOR_KEYS: Mapping[str, pl.DataType] = {
     "venue": pl.String(),
     "symbol": pl.String(),
     "timeframe": pl.String(),
@@ -31,6 +42,7 @@ _INDICATOR_KEYS: Mapping[str, pl.DataType] = {
     "code_version": pl.String(),
     "opened_at": TIME,
 }
+_HELD_CODES = [code.value for code in QualityCode if code.effect is Effect.HELD]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +79,60 @@ _GAP_RULES = (
     Rule("ends_at is before starts_at", pl.col("ends_at") >= pl.col("starts_at")),
     Rule("missing is below one", pl.col("missing") >= 1),
 )
+_FINDING_RULES = (
+    Rule("code is not a known one", pl.col("code").is_in(list(QualityCode))),
+    Rule("held is not what its code leads to", pl.col("held") == pl.col("code").is_in(_HELD_CODES)),
+    Rule("settlement is not a known one", pl.col("settlement").fill_null("over").is_in(list(Settlement))),
+)
+_INDICATOR_RULES = (
+    Rule("the bar had not closed when it was seen", pl.col("opened_at") < pl.col("as_of")),
+    Rule("timeframe is not a known one", pl.col("timeframe").is_in(list(Timeframe))),
+)
+_HEADLINE_RULES = (
+    Rule("headline_id stands there twice", pl.col("headline_id").is_unique()),
+    Rule("title is empty", pl.col("title").str.len_chars() > 0),
+)
+_INDEX_RULES = (Rule("score is not between 0 and 100", pl.col("score").is_between(0, 100)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a frame must be: its columns in order with their types, its rules, and the columns that may be null."""
+
+    columns: Mapping[str, pl.DataType]
+    rules: Sequence[Rule]
+    nullable: frozenset[str] = frozenset()
+
+
+CONTRACTS: Mapping[str, Contract] = {
+    "candles": Contract(CANDLE_COLUMNS, CANDLE_RULES, frozenset({"trades"})),
+    "rollups": Contract(ROLLUP_COLUMNS, _ROLLUP_RULES),
+    "gaps": Contract(GAP_COLUMNS, _GAP_RULES),
+    "candle_gaps": Contract(
+        EXPLAINED_GAP_COLUMNS, (*_GAP_RULES, Rule("kind is not a known one", pl.col("kind").is_in(list(GapKind))))
+    ),
+    "data_findings": Contract(FINDING_COLUMNS, _FINDING_RULES, frozenset({"settlement"})),
+    "indicators": Contract(INDICATOR_KEYS, _INDICATOR_RULES),
+    "headlines": Contract(HEADLINE_COLUMNS, _HEADLINE_RULES, frozenset({"published_at", "link", "story_id"})),
+    "fear_greed": Contract(FEAR_GREED_COLUMNS, _INDEX_RULES),
+}
 
 
 @cache
 def contract(name: str) -> "pa.DataFrameSchema":
-    """The pandera schema of `candles`, `rollups`, `gaps` or `indicators`.
-
-    Columns, their types and their order are fixed, and only a candle's `trades` may be null. Of indicators only the
-    keys are held.
+    """The pandera schema of one of `CONTRACTS`.
 
     Raises:
         KeyError: there is no contract of that name.
     """
-    columns, rules, nullable = {
-        "candles": (CANDLE_COLUMNS, CANDLE_RULES, {"trades"}),
-        "rollups": (ROLLUP_COLUMNS, _ROLLUP_RULES, set[str]()),
-        "gaps": (GAP_COLUMNS, _GAP_RULES, set[str]()),
-        "indicators": (_INDICATOR_KEYS, (), set[str]()),
-    }[name]
     import pandera.polars as pa
 
-    exact = name != "indicators"
+    made = CONTRACTS[name]
     return pa.DataFrameSchema(
-        {column: pa.Column(kind, nullable=column in nullable) for column, kind in columns.items()},
-        checks=[_pandera_check(rule) for rule in rules],
-        strict=exact,
-        ordered=exact,
+        {column: pa.Column(kind, nullable=column in made.nullable) for column, kind in made.columns.items()},
+        checks=[_pandera_check(rule) for rule in made.rules],
+        strict=True,
+        ordered=True,
         name=name,
     )
 

@@ -1,9 +1,11 @@
 """Findings about market data. Every function works in the caller's transaction."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -11,6 +13,9 @@ from psycopg.types.json import Jsonb
 
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.quality import Effect, Finding, QualityCode, Settlement
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,19 @@ def clock_trusted(connection: psycopg.Connection, venue: str, now: datetime) -> 
     row = connection.execute(_NEWEST_SKEW, {"venue": venue, "now": now}).fetchone()
     # A finding without the mark cannot be read, and what cannot be read is not trusted.
     return row is None or row[0].get("refuses") == 0
+
+
+def findings_frame(findings: Sequence[StoredFinding]) -> pl.DataFrame:
+    """`findings` as a frame that keeps the contract `data_findings`."""
+    import polars as pl
+
+    from triplegain_pipelines.market.contracts import FINDING_COLUMNS
+
+    rows = [
+        (one.finding.venue, one.finding.symbol, one.finding.at, one.finding.code.value, one.held, one.settlement)
+        for one in findings
+    ]
+    return pl.DataFrame(rows, schema=dict(FINDING_COLUMNS), orient="row")
 
 
 def _stored(row: tuple[Any, ...]) -> StoredFinding:

@@ -1,8 +1,10 @@
 """Indicator readings: what each decision read off each timeframe. Rows are added, never changed."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
-from typing import LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
@@ -10,6 +12,9 @@ from psycopg.types.json import Jsonb
 
 from triplegain_pipelines.domain.evidence import IndicatorReading
 from triplegain_pipelines.domain.timeframes import Timeframe
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # Late data has another hash and a new parameter set another version, so either makes a new row.
 _INSERT: LiteralString = """
@@ -30,6 +35,16 @@ def upsert_indicators(connection: psycopg.Connection, rows: Sequence[IndicatorRe
     with connection.cursor() as cursor:
         cursor.executemany(_INSERT, [_parameters(row) for row in rows])
         return cursor.rowcount
+
+
+def indicator_keys(rows: Sequence[IndicatorReading]) -> pl.DataFrame:
+    """The keys of `rows` as a frame that keeps the contract `indicators`."""
+    import polars as pl
+
+    from triplegain_pipelines.market.contracts import INDICATOR_KEYS
+
+    keys = [(row.venue, row.symbol, row.timeframe.value, row.as_of, row.code_version, row.opened_at) for row in rows]
+    return pl.DataFrame(keys, schema=dict(INDICATOR_KEYS), orient="row")
 
 
 def read_indicator_rows(
