@@ -17,6 +17,7 @@ from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.market.clock_skew import check_clock
 from triplegain_pipelines.market.venues.clock import ClockReading
 from triplegain_pipelines.settings import load_settings
+from triplegain_pipelines.store import heartbeats
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.findings import record_findings
 from triplegain_pipelines.store.outbox import OutboxStatus
@@ -140,6 +141,22 @@ def test_a_clock_that_is_seconds_off_takes_no_new_risk(
     assert finding
     with floor.database.connection() as connection:
         record_findings(connection, [finding], floor.clock.now())
+    made = decision()
+    execute(floor, made)
+    assert (outcome(floor, made) == ("REFUSED", ReasonCode.CLOCK_DISTRUSTED)) is refused
+    assert (floor.broker.submissions == []) is refused
+
+
+@pytest.mark.parametrize(("minutes_ago", "refused"), [(None, True), (0, False), (15, False), (16, True), (-1, True)])
+def test_a_clock_that_nobody_compared_lately_takes_no_new_risk(
+    floor: TradingFloor, minutes_ago: int | None, *, refused: bool
+) -> None:
+    """Rule 3: with the comparing service dead a clock that went wrong would be found in order for ever."""
+    floor.desk = replace(floor.desk, clock_compared=True)
+    now = floor.clock.now()
+    with floor.database.connection() as connection:
+        if minutes_ago is not None:
+            heartbeats.beat(connection, heartbeats.CLOCK, MARKET, now - timedelta(minutes=minutes_ago))
     made = decision()
     execute(floor, made)
     assert (outcome(floor, made) == ("REFUSED", ReasonCode.CLOCK_DISTRUSTED)) is refused

@@ -14,7 +14,7 @@ from candle_frames import START, candle_frame
 
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.timeframes import Timeframe
-from triplegain_pipelines.market.contracts import check_grid, validate
+from triplegain_pipelines.market.contracts import on_grid, validate
 from triplegain_pipelines.market.files.archives import read_archive
 from triplegain_pipelines.market.files.names import facts_of_name, symbol_of, written_symbol
 
@@ -400,7 +400,7 @@ def test_every_recorded_candle_file_is_read(recorded_data: Path) -> None:
         assert archive.frame.height == int(stated[path.name][2].replace(",", ""))
         first = datetime.strptime(stated[path.name][3].strip(), "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
         assert archive.frame["opened_at"][0] == first
-        check_grid(archive.frame["opened_at"], archive.timeframe)
+        assert archive.frame.select(on_grid("opened_at", archive.timeframe).all()).item()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from triplegain_pipelines.market.contracts import (
     CANDLE_RULES,
     CONTRACTS,
     TIME,
-    check_grid,
     contract,
     first_broken_row,
     validate,
@@ -80,13 +79,6 @@ def test_the_first_broken_row_is_found_with_its_first_reason() -> None:
     assert first_broken_row(candle_frame([0, 1]), CANDLE_RULES) is None
     assert first_broken_row(candle_frame([]), CANDLE_RULES) is None
     assert first_broken_row(_with("high", 3, 1.0), CANDLE_RULES) == (3, "high is below open or close")
-
-
-def test_times_off_the_grid_are_found() -> None:
-    """M4: a candle at 00:07 in a series of 5 minutes shifts every bar after it."""
-    check_grid(candle_frame([0, 5, 10])["opened_at"], Timeframe.M5)
-    with pytest.raises(DataError, match="row 1, 2024-08-05T00:07"):
-        check_grid(candle_frame([0, 7])["opened_at"], Timeframe.M5)
 
 
 def test_an_unknown_contract_is_an_error() -> None:

@@ -85,7 +85,10 @@ class ReasonCode(StrEnum):
     # The fence: checks in the transaction that inserts an order
     BREAKER_MISSING = "BREAKER_MISSING", "The breakers have no state for this account: no new risk."
     HEARTBEAT_STALE = "HEARTBEAT_STALE", "The breakers were not evaluated recently: no new risk."
-    CLOCK_DISTRUSTED = "CLOCK_DISTRUSTED", "Our clock and the venue's differ by too much: no new risk."
+    CLOCK_DISTRUSTED = (
+        "CLOCK_DISTRUSTED",
+        "Our clock and the venue's differ by too much, or were not compared lately: no new risk.",
+    )
     DECISION_EXPIRED = "DECISION_EXPIRED", "The decision is older than its validity."
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE", "No current price is known."
     PRICE_STALE = "PRICE_STALE", "The newest price is too old, or comes too late."

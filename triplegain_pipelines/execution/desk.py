@@ -25,8 +25,9 @@ class Desk:
     """One account's clock, prices and broker, with the limits it trades under.
 
     `market` is the venue whose market it trades, `schema` is `paper_trading` unless somebody says otherwise, `fee_rate`
-    the venue's fee as a fraction, and `live` whether real money is traded. `durable` is off only where the venue is in
-    the same database and all of it can be made again: a replay, whose commits need not wait for the disk.
+    the venue's fee as a fraction, and `live` whether real money is traded. `clock_compared` says that the market has a
+    clock of its own, with which ours must have been compared lately. `durable` is off only where the venue is in the
+    same database and all of it can be made again: a replay, whose commits need not wait for the disk.
     """
 
     database: Database
@@ -40,6 +41,7 @@ class Desk:
     instruments: Mapping[str, Instrument]
     schema: str = PAPER
     live: bool = False
+    clock_compared: bool = False
     durable: bool = True
 
     def instrument(self, symbol: str) -> Instrument:

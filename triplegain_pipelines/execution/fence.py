@@ -15,10 +15,12 @@ from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerS
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk
 from triplegain_pipelines.store import breakers
 from triplegain_pipelines.store.findings import clock_trusted
+from triplegain_pipelines.store.heartbeats import CLOCK, last_beat
 from triplegain_pipelines.store.orders import Order
 
 _CLOCK_SKEW = timedelta(seconds=1)
 _PRICE_AGE = timedelta(seconds=60)
+_CLOCK_AGE = timedelta(minutes=15)  # three comparisons of the stream service
 
 
 def refusal(
@@ -80,8 +82,13 @@ def current_prices(
 
 
 def _distrusted_clock(transaction: AccountTransaction) -> Reason | None:
-    market = transaction.desk.market
-    if clock_trusted(transaction.connection, market, transaction.at):
+    market, at = transaction.desk.market, transaction.at
+    if transaction.desk.clock_compared:
+        compared = last_beat(transaction.connection, CLOCK, market)
+        if compared is None or not -_CLOCK_SKEW <= at - compared <= _CLOCK_AGE:
+            last = compared.isoformat() if compared else "never"
+            return Reason(ReasonCode.CLOCK_DISTRUSTED, {"market": market, "compared": last, "now": at.isoformat()})
+    if clock_trusted(transaction.connection, market, at):
         return None
     return Reason(ReasonCode.CLOCK_DISTRUSTED, {"market": market})
 

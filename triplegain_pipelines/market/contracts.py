@@ -179,21 +179,6 @@ def on_grid(opened_at: str, timeframe: Timeframe) -> pl.Expr:
     return (pl.col(opened_at) - EPOCH).dt.total_microseconds() % (timeframe.minutes * 60_000_000) == 0
 
 
-def check_grid(opened_at: pl.Series, timeframe: Timeframe) -> None:
-    """See that every opening time lies on the grid of `timeframe`.
-
-    Raises:
-        DataError: one does not; the message names the first.
-    """
-    off = opened_at.to_frame("opened_at").with_row_index("row").filter(~on_grid("opened_at", timeframe))
-    if off.height:
-        row, moment = off.row(0)
-        msg = (
-            f"{off.height} opening times are off the grid of {timeframe}; the first is row {row}, {moment.isoformat()}"
-        )
-        raise DataError(msg)
-
-
 def _pandera_check(rule: Rule) -> "pa.Check":
     import pandera.polars as pa
 

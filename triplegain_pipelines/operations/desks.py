@@ -34,6 +34,7 @@ def paper_desk(database: Database, session: Session, clock: Clock, prices: Price
         limits=session.settings.risk,
         fee_rate=costs.fee,
         instruments=instruments,
+        clock_compared=not session.simulated and not session.replay,
     )
 
 

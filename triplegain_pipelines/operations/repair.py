@@ -17,6 +17,7 @@ from triplegain_pipelines.operations.venue_history import OutOfCallsError, Stret
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.findings import open_findings, record_findings, settle_all
+from triplegain_pipelines.store.heartbeats import CLOCK, beat
 
 _MINUTE = Timeframe.M1.duration
 _DAY = timedelta(days=1)
@@ -120,6 +121,7 @@ def record_clock(
     """
     now = clock.now()
     with database.connection() as connection:
+        beat(connection, CLOCK, venue, now)
         last = now + _MINUTE
         waiting = open_findings(connection, venue, [ALL_SYMBOLS], now - _LONG_AGO, last, [QualityCode.CLOCK_SKEW])
         since = waiting[-1].finding.at if waiting else now

@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 
 from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState, BreakerStates
 from triplegain_pipelines.risk.breakers import BreakerChange
+from triplegain_pipelines.store import heartbeats
 
 HEARTBEAT = "breakers"
 
@@ -64,16 +65,9 @@ def change(connection: psycopg.Connection, account: str, made: BreakerChange, ch
 
 def beat(connection: psycopg.Connection, account: str, at: datetime) -> None:
     """Note that the account's breakers were evaluated at `at`."""
-    connection.execute(
-        """INSERT INTO ops.heartbeats (name, account, beat_at) VALUES (%s, %s, %s)
-           ON CONFLICT (name, account) DO UPDATE SET beat_at = excluded.beat_at""",
-        [HEARTBEAT, account, at],
-    )
+    heartbeats.beat(connection, HEARTBEAT, account, at)
 
 
 def last_beat(connection: psycopg.Connection, account: str) -> datetime | None:
     """When the account's breakers were evaluated last, or None."""
-    row = connection.execute(
-        "SELECT beat_at FROM ops.heartbeats WHERE name = %s AND account = %s", [HEARTBEAT, account]
-    ).fetchone()
-    return row[0] if row else None
+    return heartbeats.last_beat(connection, HEARTBEAT, account)
