@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.checks import contract_result, contract_spec, delivered_result, delivered_spec
-from assets.metadata import plot, table
+from assets.metadata import WIDTH, plot, table
 from assets.partitions import DAYS, ONE_RUN, utc_range
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.timeframes import Timeframe
@@ -60,19 +60,21 @@ def candles(
     from triplegain_pipelines.market.digest import frame_digest
     from triplegain_pipelines.operations.feed import collect_all
     from triplegain_pipelines.store.candles import read_candles
+    from triplegain_pipelines.store.chart import chart_line
 
     start, end = utc_range(context)
     collected = collect_all(database, session, feed, start, end)
-    frames = {}
+    frames, lines = {}, {}
     for symbol in session.symbols:
         with database.connection() as connection:
             frames[symbol] = read_candles(connection, session.venue, symbol, Timeframe.M1, start, end)
+            lines[symbol] = chart_line(connection, session.venue, symbol, start, end, WIDTH)["close"].to_list()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(frame.height for frame in frames.values()),
             "simulated market": session.simulated,
             "symbols": table([_symbol_row(symbol, frame, collected) for symbol, frame in frames.items()]),
-            "closes": plot({symbol: frame["close"].to_list() for symbol, frame in frames.items()}),
+            "closes": plot(lines),
         },
         check_results=[contract_result("candles", frames), delivered_result(collected.failures)],
         data_version=dg.DataVersion(content_hash([session.venue, *map(frame_digest, frames.values())])),

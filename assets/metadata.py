@@ -9,7 +9,8 @@ import dagster as dg
 
 from triplegain_pipelines.settings import Settings
 
-_WIDTH, _HEIGHT = 720, 120
+WIDTH, _HEIGHT = 720, 120
+"""Of a plot, in pixels: more points than that are not seen."""
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
@@ -34,15 +35,15 @@ def page_address(settings: Settings, path: Path) -> str:
 
 
 def _svg(values: Sequence[float]) -> str:
-    step = max(1, len(values) // _WIDTH)
+    step = max(1, len(values) // WIDTH)
     points = values[::step]
     low, high = min(points, default=0.0), max(points, default=1.0)
     span = (high - low) or 1.0
     width = max(1, len(points) - 1)
-    places = [(_WIDTH * index / width, _HEIGHT * (high - value) / span) for index, value in enumerate(points)]
+    places = [(WIDTH * index / width, _HEIGHT * (high - value) / span) for index, value in enumerate(points)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     picture = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -4 {_WIDTH} {_HEIGHT + 8}" width="{_WIDTH}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -4 {WIDTH} {_HEIGHT + 8}" width="{WIDTH}" '
         f'height="{_HEIGHT + 8}"><polyline fill="none" stroke="#4f43dd" stroke-width="1.5" points="{path}"/></svg>'
     )
     return base64.b64encode(picture.encode()).decode()
