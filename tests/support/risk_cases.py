@@ -9,14 +9,36 @@ from uuid import UUID
 from triplegain_pipelines.domain.decisions import Direction, Regime
 from triplegain_pipelines.domain.market import Instrument
 from triplegain_pipelines.domain.orders import Fill, Intent, Leg, OrderType, Side
-from triplegain_pipelines.domain.risk import Holding, PortfolioState, Proposal, ProposalKind, Verdict
+from triplegain_pipelines.domain.risk import (
+    Holding,
+    MarketState,
+    PortfolioState,
+    Proposal,
+    ProposalKind,
+    TradingMode,
+    Verdict,
+)
 from triplegain_pipelines.risk.breakers import initial_breakers
 from triplegain_pipelines.risk.engine import assess
 from triplegain_pipelines.settings import load_settings
 from triplegain_pipelines.settings.risk import RiskLimits
 
 AT = datetime(2024, 8, 5, 12, tzinfo=UTC)
-LIMITS = load_settings().risk
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+HOUSE = load_settings().risk
+_ROOMY = {
+    "money": {
+        "max_order_size": Decimal(10**9),
+        "max_daily_volume": Decimal(10**12),
+        "max_open_positions": 100,
+        "max_daily_loss": Decimal(10**9),
+        "max_position_size": Decimal("0.30"),
+        "max_portfolio_volatility": 1.0,
+    },
+    "portfolio": {"maximum_heat": Decimal("0.06"), "correlated_from": 0.8},
+}
+# `config/risk.yaml` with room in the limits of money and of all positions together: a test lowers the one it is about.
+LIMITS = RiskLimits.model_validate({**HOUSE.model_dump(), **_ROOMY})
 BREAKERS = initial_breakers(AT)
 INSTRUMENT = Instrument("BTC/USDT", quantity_step=Decimal("0.0001"), price_step=Decimal("0.01"))
 FEE = Decimal("0.001")
@@ -59,23 +81,52 @@ def portfolio(**changes: Any) -> PortfolioState:
         losses_in_a_row=0,
         last_loss_risk=None,
         drawdown_locked=False,
+        day_opened_equity=D(10000),
     )
     return replace(plain, **changes)
 
 
-def holding(symbol: str = "ETH/USDT", quantity: str = "1", mark: str = "100", average: str = "100") -> Holding:
-    """One piece of ETH at 100."""
-    return Holding(symbol, D(quantity), D(average), D(mark), None)
+def holding(
+    symbol: str = "ETH/USDT", quantity: str = "1", mark: str = "100", average: str = "100", stop: str | None = "mark"
+) -> Holding:
+    """One piece of ETH at 100, with its stop at the price of now: it costs nothing to be stopped."""
+    stop_loss = None if stop is None else D(mark if stop == "mark" else stop)
+    return Holding(symbol, D(quantity), D(average), D(mark), stop_loss)
+
+
+def market(correlation: float = 0.0, volatility: float = 0.1, percentile: float = 0.5, **changes: Any) -> MarketState:
+    """A calm market, in which nothing moves together."""
+    pairs = [(one, other) for one in SYMBOLS for other in SYMBOLS if one < other]
+    plain = MarketState(
+        as_of=AT,
+        volatilities=dict.fromkeys(SYMBOLS, volatility),
+        percentiles=dict.fromkeys(SYMBOLS, percentile),
+        correlations=dict.fromkeys(pairs, correlation),
+    )
+    return replace(plain, **changes)
 
 
 def limits(**changes: Any) -> RiskLimits:
-    """`config/risk.yaml` with some top-level values changed, checked against the hard ceilings again."""
-    return RiskLimits.model_validate({**LIMITS.model_dump(), **changes})
+    """`LIMITS` with values changed, checked against the hard ceilings again; those of a section are named in a dict."""
+    document = LIMITS.model_dump()
+    for name, value in changes.items():
+        nested = isinstance(value, dict) and isinstance(document[name], dict)
+        document[name] = {**document[name], **value} if nested else value
+    return RiskLimits.model_validate(document)
 
 
 def judged(asked: Proposal, account: PortfolioState | None = None, **changes: Any) -> Verdict:
     """The verdict with everything else plain."""
-    rest = {"limits": LIMITS, "breakers": BREAKERS, "instrument": INSTRUMENT, "fee_rate": FEE, "live": False, **changes}
+    rest = {
+        "limits": LIMITS,
+        "breakers": BREAKERS,
+        "market": market(),
+        "instrument": INSTRUMENT,
+        "fee_rate": FEE,
+        "live": False,
+        "mode": TradingMode.ACTIVE,
+        **changes,
+    }
     return assess(asked, account or portfolio(), **rest)
 
 

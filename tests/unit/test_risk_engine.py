@@ -1,11 +1,14 @@
-"""The verdict, rule by rule. The laws over all inputs are in tests/properties/test_risk_laws.py."""
+"""The verdict, rule by rule. The laws over all inputs are in tests/properties/test_risk_laws.py.
+
+Limits that concern all positions together, and what makes positions smaller or larger, are in test_risk_portfolio.py.
+"""
 
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from risk_cases import BREAKERS, INSTRUMENT, LIMITS, D, codes, holding, judged, limits, portfolio, proposal
+from risk_cases import BREAKERS, HOUSE, INSTRUMENT, D, codes, holding, judged, limits, market, portfolio, proposal
 
 from triplegain_pipelines.domain.decisions import Direction, Regime
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, Holding, ProposalKind, VerdictStatus
@@ -60,6 +63,9 @@ def test_a_plain_proposal_is_sized_by_its_stop() -> None:
         ({"quantity": D("0.0499")}, {}, "BELOW_MINIMUM_ORDER"),
         ({"quantity": D(0)}, {}, "BELOW_MINIMUM_ORDER"),
         ({"quantity": D(-3)}, {}, "BELOW_MINIMUM_ORDER"),
+        ({}, {"day_volume": D(10**12)}, "DAILY_VOLUME_USED_UP"),
+        ({}, {"day_opened_equity": D(10**9 + 10**4)}, "DAILY_LOSS_MONEY"),
+        ({}, {"day_opened_equity": D(10000), "day_flow": D(10**9)}, "DAILY_LOSS_MONEY"),
         ({"entry_price": D(0)}, {}, "PRICE_UNAVAILABLE"),
         ({"entry_price": D("NaN")}, {}, "PRICE_UNAVAILABLE"),
     ],
@@ -271,12 +277,154 @@ def test_closing_nothing_is_refused() -> None:
 
 def test_the_limits_of_the_house_are_under_their_ceilings() -> None:
     """R2: the file that ships must say what the requirement says."""
-    assert (LIMITS.risk_per_trade, LIMITS.exposure_per_asset, LIMITS.total_exposure) == (D("0.01"), D("0.3"), D("0.5"))
+    assert (HOUSE.risk_per_trade, HOUSE.exposure_per_asset, HOUSE.total_exposure) == (D("0.01"), D("0.3"), D("0.5"))
+
+
+def test_the_limits_of_money_are_those_of_the_requirement() -> None:
+    """R4: under the names that people look for, with the numbers they expect."""
+    assert HOUSE.money.model_dump(by_alias=True) == {
+        "MAX_ORDER_SIZE_USD": D(100),
+        "MAX_DAILY_VOLUME_USD": D(500),
+        "MAX_OPEN_POSITIONS": 3,
+        "MAX_DAILY_LOSS_USD": D(100),
+        "MAX_POSITION_SIZE": D("0.20"),
+        "MAX_PORTFOLIO_VOLATILITY": 0.25,
+    }
 
 
 def test_a_row_of_losses_refuses_before_its_breaker_was_evaluated() -> None:
     """R6: two decisions of one minute lie between two marks; the second must not pass on a breaker not yet tripped."""
-    losing = replace(portfolio(), losses_in_a_row=LIMITS.breakers.consecutive_losses.threshold + 1)
+    losing = replace(portfolio(), losses_in_a_row=HOUSE.breakers.consecutive_losses.threshold + 1)
     verdict = judged(proposal(), losing)
     assert verdict.status is VerdictStatus.REJECTED
     assert "BREAKER_OPEN" in codes(verdict)
+
+
+MONEY = "money"
+
+
+@pytest.mark.parametrize(
+    ("lowered", "account", "quantity", "code", "numbers"),
+    [
+        # 100 in money at 100 a piece, where the risk allows 10
+        ({MONEY: {"max_order_size": D(100)}}, {}, "1", "ORDER_SIZE_REDUCED", ("10.0000", "1.0000", "100")),
+        # 500 a day, of which 350 were ordered
+        (
+            {MONEY: {"max_daily_volume": D(500)}},
+            {"day_volume": D(350)},
+            "1.5",
+            "DAILY_VOLUME_REDUCED",
+            ("10.0000", "1.5000", "500"),
+        ),
+        # 5 % of 10,000
+        ({MONEY: {"max_position_size": D("0.05")}}, {}, "5", "POSITION_SIZE_REDUCED", ("10.0000", "5.0000", "0.05")),
+        # 0.5 % of 10,000 at risk in all, over 10 a piece
+        ({"portfolio": {"maximum_heat": D("0.005")}}, {}, "5", "HEAT_REDUCED", ("10.0000", "5.0000", "0.005")),
+    ],
+)
+def test_a_limit_of_money_lowers_the_quantity(
+    lowered: dict[str, Any], account: dict[str, Any], quantity: str, code: str, numbers: tuple[str, ...]
+) -> None:
+    """R1, R4: each of the limits a person sets in money must bind by itself, and say so."""
+    verdict = judged(proposal(), portfolio(**account), limits=limits(**lowered))
+    assert (verdict.status, verdict.proposal.quantity) == (VerdictStatus.MODIFIED, D(quantity))
+    reason = next(reason for reason in verdict.reasons if reason.code.value == code)
+    assert tuple(reason.context[name] for name in ("from", "to", "limit")) == numbers
+
+
+def test_the_first_order_of_the_house_is_cut_to_its_order_size() -> None:
+    """R4: with the file as it ships, 1,000 of 10,000 become 100, and every limit that was passed is told."""
+    verdict = judged(proposal(), limits=HOUSE)
+    assert (verdict.status, verdict.proposal.quantity) == (VerdictStatus.MODIFIED, D(1))
+    assert codes(verdict) == {"ORDER_SIZE_REDUCED", "DAILY_VOLUME_REDUCED"}
+
+
+@pytest.mark.parametrize(
+    ("account", "allowed"),
+    [
+        ({"day_opened_equity": D("10099.99")}, True),
+        ({"day_opened_equity": D("10100")}, False),
+        ({"day_opened_equity": D(5000), "day_flow": D(5100)}, False),  # 5,100 paid in, and 100 lost
+        ({"day_opened_equity": D(15000), "day_flow": D(-4950)}, True),  # 4,950 paid out, and 50 lost
+    ],
+)
+def test_the_days_loss_in_money_leaves_payments_out(account: dict[str, Any], allowed: bool) -> None:  # noqa: FBT001
+    """R4: a deposit that hides a loss, or a withdrawal that looks like one, makes the limit worthless."""
+    verdict = judged(proposal(), portfolio(**account), limits=limits(money={"max_daily_loss": D(100)}))
+    assert verdict.allows is allowed
+    assert ("DAILY_LOSS_MONEY" in codes(verdict)) is not allowed
+
+
+def test_a_volatile_market_lowers_the_size_before_it_stops_trading() -> None:
+    """R6: volatility reduces exposure before it halts."""
+    calm = judged(proposal(), market=market(percentile=0.8999))
+    assert (calm.status, calm.proposal.quantity) == (VerdictStatus.APPROVED, D(10))
+    verdict = judged(proposal(), market=market(percentile=0.9))
+    assert (verdict.status, verdict.proposal.quantity) == (VerdictStatus.MODIFIED, D(5))
+    assert verdict.reasons[0].context == {"percentile": "0.9", "limit": "0.9", "factor": "0.5"}
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        None,
+        market(volatilities={}),
+        market(percentiles={}),
+        market(percentiles={"BTC/USDT": float("nan")}),
+        market(percentiles={"BTC/USDT": 1.1}),
+        market(percentiles={"BTC/USDT": -0.1}),
+        market(volatilities={"BTC/USDT": float("nan")}),
+        market(volatilities={"BTC/USDT": float("inf")}),
+        market(volatilities={"BTC/USDT": -0.1, "ETH/USDT": 0.1}),
+        market(volatilities={"BTC/USDT": 0.1}),
+        market(correlations={}),
+        market(correlations={("BTC/USDT", "ETH/USDT"): float("nan")}),
+        market(correlations={("BTC/USDT", "ETH/USDT"): -1.5}),
+    ],
+)
+def test_what_is_not_known_of_the_market_refuses(known: Any) -> None:
+    """R6, R8: a volatility that is missing, or broken, must not count as calm."""
+    verdict = judged(proposal(), portfolio(cash=D(9900), holdings=(holding(),)), market=known)
+    assert (verdict.status, codes(verdict)) == (VerdictStatus.REJECTED, {"VOLATILITY_UNKNOWN"})
+    assert verdict.reasons[0].context["missing"]
+
+
+def test_the_hard_ceilings_hold_for_limits_that_were_built_by_hand() -> None:
+    """R2: no configuration passes them, and no code that leaves the configuration's checks out either."""
+    boundless = LIMITS_BY_HAND
+    whole = judged(proposal(), limits=boundless)
+    assert whole.proposal.quantity == D(20)  # 2 % of 10,000 over 10 a piece
+    assert judged(proposal(stop_loss=D("99.9")), limits=boundless).proposal.quantity == D(30)
+    crowded = portfolio(cash=D(4500), holdings=(holding(quantity="55"),))
+    assert judged(proposal(), crowded, limits=boundless).proposal.quantity == D(5)
+    assert judged(proposal(leverage=D(50)), limits=boundless).proposal.leverage == D(5)
+    assert judged(proposal(leverage=D(50)), limits=boundless, live=True).proposal.leverage == D(2)
+    assert codes(judged(proposal(take_profit=D("114.99")), limits=boundless)) == {"REWARD_TO_RISK_TOO_LOW"}
+
+
+def _by_hand() -> Any:
+    high = D(1000)
+    regimes = {name: one.model_copy(update={"maximum_leverage": high}) for name, one in limits().regimes.items()}
+    return limits().model_copy(
+        update={
+            "risk_per_trade": high,
+            "exposure_per_asset": high,
+            "total_exposure": high,
+            "leverage_live": high,
+            "minimum_reward_to_risk": D(0),
+            "regimes": regimes,
+            "money": limits().money.model_copy(update={"max_position_size": high, "max_portfolio_volatility": 1000.0}),
+            "portfolio": limits().portfolio.model_copy(update={"maximum_heat": high}),
+        }
+    )
+
+
+LIMITS_BY_HAND = _by_hand()
+
+
+def test_other_limits_are_not_taken_for_those_of_before() -> None:
+    """R2: the engine keeps what it worked out of the newest limits; a changed copy is another set of limits."""
+    loose = limits()
+    assert judged(proposal(), limits=loose).proposal.quantity == D(10)
+    assert judged(proposal(), limits=loose.model_copy(update={"risk_per_trade": D("0.005")})).proposal.quantity == D(5)
+    assert judged(proposal(), limits=loose).proposal.quantity == D(10)

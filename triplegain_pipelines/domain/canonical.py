@@ -18,9 +18,7 @@ def canonical_json(document: object) -> str:
     >>> canonical_json({"b": Decimal("1.10"), "a": None})
     '{"a":null,"b":"1.10"}'
     """
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_text
-    )
+    return _ENCODER.encode(document)
 
 
 def content_hash(document: object) -> str:
@@ -40,3 +38,6 @@ def _text(value: object) -> str:
         return str(value.value)
     msg = f"{type(value).__name__} has no canonical spelling; convert it before hashing"
     raise TypeError(msg)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_text)

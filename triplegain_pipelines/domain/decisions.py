@@ -67,6 +67,10 @@ class Decision:
     the majority's side and `disagreement` the standard deviation of the log-odds. `reference_price`
     is the last close the seats saw and `atr` the 1h average true range, both in quote currency,
     None where the snapshot had none.
+
+    `target_quantity` is set where nobody forecast anything: a rebalancing, which brings the position to so much of the
+    base currency. Then there are no forecasts and no answers, the probability is one half, and the reference price is
+    that of the plan.
     """
 
     decision_id: UUID
@@ -98,3 +102,4 @@ class Decision:
     explanation: str
     code_version: str
     code_versions: Mapping[str, str]
+    target_quantity: Decimal | None = None

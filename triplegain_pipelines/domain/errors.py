@@ -25,6 +25,14 @@ class InputError(PermanentError):
     """A file, symbol, date or argument given by a person cannot be used."""
 
 
+class CredentialError(PermanentError):
+    """A key of a venue, or the master key that seals them, is missing, refused or cannot be opened."""
+
+
+class LiveTradingError(PermanentError):
+    """Trading with real money is not allowed as things stand."""
+
+
 class DataError(PermanentError):
     """Data from outside breaks its contract."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from uuid import UUID
 
@@ -65,15 +66,22 @@ class OrderState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more can happen to the order."""
-        return not TRANSITIONS[self]
+        """Whether the order is done. What a venue tells of it afterwards is taken over all the same."""
+        return self in _FINAL
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether it is not known what the venue makes of the order."""
+        return self in _UNRESOLVED
 
 
 _S = OrderState
+_FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.REJECTED, _S.LOST})
+_UNRESOLVED = frozenset({_S.PENDING_SUBMIT, _S.UNKNOWN, _S.PENDING_CANCEL})
 _LIVE = frozenset({_S.OPEN, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED})
 TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
     {
-        # LOST: the venue says for certain that the order never reached it.
+        # LOST: it is certain that the order never reached the venue and never will.
         _S.PENDING_SUBMIT: _LIVE | {_S.UNKNOWN, _S.REJECTED, _S.LOST},
         _S.UNKNOWN: _LIVE | {_S.REJECTED, _S.LOST},
         _S.OPEN: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.PENDING_CANCEL, _S.CANCELED}),
@@ -81,11 +89,18 @@ TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = MappingProxyType(
         # A cancel is a request: a fill may still arrive before it.
         _S.PENDING_CANCEL: frozenset({_S.CANCELED, _S.FILLED, _S.PARTIALLY_FILLED}),
         _S.FILLED: frozenset(),
-        _S.CANCELED: frozenset(),
+        # A fill that was on its way when the cancel was accepted. One that leaves a rest stays CANCELED.
+        _S.CANCELED: frozenset({_S.FILLED}),
         _S.REJECTED: frozenset(),
-        _S.LOST: frozenset(),
+        # The certainty was wrong: the venue has it after all. Its fills are booked, and new risk is halted.
+        _S.LOST: _LIVE,
     }
 )
+
+
+@lru_cache(maxsize=4096)
+def _order_id(account: str, decision_id: UUID, leg: Leg, attempt: int) -> UUID:
+    return deterministic_id("order", account, decision_id, leg, attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +126,7 @@ class Intent:
     @property
     def client_order_id(self) -> UUID:
         """UUIDv5 of account, decision, leg and attempt: known before sending, the same after a crash."""
-        return deterministic_id("order", self.account, self.decision_id, self.leg, self.attempt)
+        return _order_id(self.account, self.decision_id, self.leg, self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +147,75 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """What a venue knows of an order, with every fill it reports for it."""
+    """What a venue knows of an order of ours, with every fill it reports for it. `raw` is its answer as it came."""
 
     client_order_id: UUID
     venue_order_id: str
     state: OrderState
     fills: tuple[Fill, ...]
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReference:
+    """An order of ours as a venue is asked for it.
+
+    `venue_order_id` is None as long as the venue has not answered. `sent_at` is when it was handed over: no venue knows
+    it from before that. `expires_at` is when a venue that has not got it by then will not take it any more.
+    """
+
+    client_order_id: UUID
+    venue_order_id: str | None
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    trigger_price: Decimal | None
+    sent_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RestingAtVenue:
+    """An open order as a venue lists it, whoever sent it. `client_order_id` is whatever the sender called it."""
+
+    venue_order_id: str
+    client_order_id: str | None
+    symbol: str
+    side: Side
+    quantity: Decimal
+    filled_quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A trade of the account as a venue lists it, whichever order it was for."""
+
+    venue: str
+    trade_id: str
+    venue_order_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str
+    filled_at: datetime
+
+    def of(self, client_order_id: UUID) -> Fill:
+        """It as a fill of an order of ours."""
+        return Fill(
+            venue=self.venue,
+            trade_id=self.trade_id,
+            client_order_id=client_order_id,
+            symbol=self.symbol,
+            side=self.side,
+            quantity=self.quantity,
+            price=self.price,
+            fee=self.fee,
+            fee_currency=self.fee_currency,
+            filled_at=self.filled_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)

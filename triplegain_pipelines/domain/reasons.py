@@ -35,6 +35,14 @@ class ReasonCode(StrEnum):
     # Proposals
     ALREADY_POSITIONED = "ALREADY_POSITIONED", "A position in this direction is open; adding to it is not allowed."
     NOTHING_TO_CLOSE = "NOTHING_TO_CLOSE", "The decision closes a position that does not exist."
+    NOTHING_TO_INCREASE = "NOTHING_TO_INCREASE", "There is no position in this direction that could be added to."
+    # Rebalancing
+    REBALANCING = "REBALANCING", "The position is brought back to its target weight."
+    WEIGHT_IN_BAND = "WEIGHT_IN_BAND", "The weight is close enough to its target: nothing is traded."
+    WEIGHT_REACHED = "WEIGHT_REACHED", "The position has the size already that the rebalancing asked for."
+    REST_TOO_SMALL = "REST_TOO_SMALL", "The target is too small to be sold later, so all of the position is sold."
+    CASH_SHORT = "CASH_SHORT", "The purchase was lowered to the cash that there is after the sales."
+    SHORT_KEPT = "SHORT_KEPT", "A short position is not rebalanced."
     # Risk verdicts
     WITHIN_LIMITS = "WITHIN_LIMITS", "Every rule was kept."
     REDUCES_RISK = "REDUCES_RISK", "The order makes a position smaller, which stays possible at all times."
@@ -71,6 +79,29 @@ class ReasonCode(StrEnum):
     DAILY_LOSS_WARNING = "DAILY_LOSS_WARNING", "The day's loss is over the warning level."
     DAILY_LOSS_HALTED = "DAILY_LOSS_HALTED", "The day's loss is over the halt level: no new risk today."
     BREAKER_OPEN = "BREAKER_OPEN", "A circuit breaker is open: no new risk."
+    MODE_REDUCING = "MODE_REDUCING", "The account only makes positions smaller: no new risk."
+    MODE_HALTED = "MODE_HALTED", "The account is halted: nothing is sent for a decision."
+    EMERGENCY_STOP = "EMERGENCY_STOP", "The emergency stop is set: all trading is stopped."
+    ORDER_SIZE_REDUCED = "ORDER_SIZE_REDUCED", "The quantity was lowered to MAX_ORDER_SIZE_USD."
+    DAILY_VOLUME_REDUCED = "DAILY_VOLUME_REDUCED", "The quantity was lowered to what is left of MAX_DAILY_VOLUME_USD."
+    DAILY_VOLUME_USED_UP = "DAILY_VOLUME_USED_UP", "MAX_DAILY_VOLUME_USD is used up: no new risk today."
+    POSITION_SIZE_REDUCED = "POSITION_SIZE_REDUCED", "The quantity was lowered to MAX_POSITION_SIZE of the equity."
+    TOO_MANY_POSITIONS = "TOO_MANY_POSITIONS", "MAX_OPEN_POSITIONS are open."
+    DAILY_LOSS_MONEY = "DAILY_LOSS_MONEY", "The day's loss reached MAX_DAILY_LOSS_USD: no new risk today."
+    HEAT_REDUCED = (
+        "HEAT_REDUCED",
+        "The quantity was lowered so that all stops together cost no more than the limit of heat.",
+    )
+    PORTFOLIO_VOLATILITY_REDUCED = (
+        "PORTFOLIO_VOLATILITY_REDUCED",
+        "The quantity was lowered to MAX_PORTFOLIO_VOLATILITY.",
+    )
+    CORRELATION_REDUCED = (
+        "CORRELATION_REDUCED",
+        "Correlated positions count as one: the quantity was lowered to the exposure limit of one asset.",
+    )
+    VOLATILITY_REDUCED = "VOLATILITY_REDUCED", "The market is volatile: the size was lowered."
+    VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN", "How volatile the market is is not known: no new risk."
     BREAKER_HALF_OPEN = "BREAKER_HALF_OPEN", "A circuit breaker is half open: trial size."
     DISAGREEMENT_REDUCED = "DISAGREEMENT_REDUCED", "The seats disagree, so the size was lowered."
     EQUITY_NOT_POSITIVE = "EQUITY_NOT_POSITIVE", "There is no equity to risk."
@@ -92,12 +123,36 @@ class ReasonCode(StrEnum):
     DECISION_EXPIRED = "DECISION_EXPIRED", "The decision is older than its validity."
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE", "No current price is known."
     PRICE_STALE = "PRICE_STALE", "The newest price is too old, or comes too late."
+    LIVE_NOT_ARMED = "LIVE_NOT_ARMED", "Live trading is not armed, or the arming has expired: no new risk."
+    NOT_RECONCILED = "NOT_RECONCILED", "Books and venue were not compared lately: no new risk."
+    GUARDIAN_MISSING = (
+        "GUARDIAN_MISSING",
+        "The venue holds no target, and no guardian watches that would: no new risk.",
+    )
+    # Pre-flight checks of an order
+    ORDER_TOO_LARGE = "ORDER_TOO_LARGE", "The order is larger than MAX_ORDER_SIZE_USD at the price of now."
+    ORDER_OFF_GRID = "ORDER_OFF_GRID", "Quantity or price does not lie on the venue's grid."
+    ORDER_BELOW_MINIMUM = "ORDER_BELOW_MINIMUM", "The order is under the venue's minimum."
+    BALANCE_TOO_LOW = "BALANCE_TOO_LOW", "The venue holds too little for the order."
+    BALANCE_UNKNOWN = "BALANCE_UNKNOWN", "What the venue holds could not be read: no new risk."
+    PRICE_OUT_OF_BAND = "PRICE_OUT_OF_BAND", "The price moved too far since the decision."
+    DUPLICATE_ORDER = "DUPLICATE_ORDER", "An order like this one works already."
     # Orders
     VENUE_ACCEPTED = "VENUE_ACCEPTED", "The venue accepted the order."
     VENUE_FILLED = "VENUE_FILLED", "The venue filled the order, or a part of it."
     VENUE_REJECTED = "VENUE_REJECTED", "The venue refused the order for certain."
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN", "No answer came after sending: the order may or may not exist."
     NEVER_ARRIVED = "NEVER_ARRIVED", "The venue says for certain that the order never arrived."
+    NOT_EXECUTED = "NOT_EXECUTED", "The venue did not take the request for certain; it may later."
+    LOCK_LOST = "LOCK_LOST", "The account's lock was lost before the order was sent, so it was not sent."
+    LATE_FILL = "LATE_FILL", "The venue reported a fill after the order was done."
+    BREAKER_CANCELED = "BREAKER_CANCELED", "What was left of the entry was cancelled: new risk is not allowed any more."
+    FLATTENED = "FLATTENED", "The position was closed by the emergency stop."
+    STOP_REACHED = "STOP_REACHED", "The price reached the stop that the guardian holds."
+    TARGET_REACHED = "TARGET_REACHED", "The price reached the target that the guardian holds."
+    STOP_REPLACED = "STOP_REPLACED", "Another stop rests in its place."
+    STOP_HELD = "STOP_HELD", "The venue cannot hold the stop, so the guardian holds it."
+    DUST_WRITTEN_OFF = "DUST_WRITTEN_OFF", "What is left of the position is too small to be sold."
     ADOPTED = "ADOPTED", "The venue knew the order, and its state was taken over."
     SIBLING_FILLED = "SIBLING_FILLED", "The other order of the pair was filled."
     POSITION_CLOSED = "POSITION_CLOSED", "The position it protected was closed."
@@ -106,6 +161,9 @@ class ReasonCode(StrEnum):
     BREAKER_COOLED_DOWN = "BREAKER_COOLED_DOWN", "The cool-down is over: trial trades are allowed."
     BREAKER_TRIALS_PASSED = "BREAKER_TRIALS_PASSED", "The trial trades went well."
     BREAKER_TRIAL_LOST = "BREAKER_TRIAL_LOST", "A trial trade lost."
+    VOLATILITY_RAISED = "VOLATILITY_RAISED", "The market is volatile: sizes are lowered."
+    MODE_OPERATOR = "MODE_OPERATOR", "A person changed the mode of the account."
+    MODE_RECONCILIATION = "MODE_RECONCILIATION", "Books and venue differ in a way that a person has to look at."
     BREAKER_OPERATOR = "BREAKER_OPERATOR", "A person opened or cleared the breaker."
     # Market data
     CANDLES_MISSING = "CANDLES_MISSING", "Candles are missing on the grid."

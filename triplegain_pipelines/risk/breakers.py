@@ -1,24 +1,48 @@
 """R6: the circuit breakers as a state machine. What a state means for a proposal is the engine's; storing is not here.
 
 A breaker goes CLOSED -> OPEN when its condition holds, OPEN -> HALF_OPEN when it has rested and the
-condition no longer holds, HALF_OPEN -> CLOSED after trial trades that all won, and back to OPEN when one
-lost. What a person opened only a person clears, and what a person cleared trips on new evidence only.
+condition is known not to hold any more, HALF_OPEN -> CLOSED after trial trades that all won, and back to OPEN
+when one lost. What a person opened only a person clears, and what a person cleared trips on new evidence only.
 `Breaker.reason` is the code of the last change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from triplegain_pipelines.domain.clock import require_utc
-from triplegain_pipelines.domain.money import rounded
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState, BreakerStates, PortfolioState, fall
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
 from triplegain_pipelines.settings.risk import RiskLimits
 
-_Numbers = Mapping[str, str]
+_Numbers = Mapping[str, Decimal | float | str]
+_SAFE_MODE = frozenset({BreakerName.DRAWDOWN, BreakerName.CONSECUTIVE_LOSSES})
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerEvidence:
+    """All that the breakers look at, at one moment.
+
+    Attributes:
+        portfolio: the account, marked to market.
+        window: equity marks of the last `rapid_loss.window_minutes`, oldest first, the present one last.
+        strategies: by strategy, how many of its forecasts settled within `all_strategies_losing.window_hours`, and what
+            they returned on average, as a fraction.
+        percentile: of the volatility of the symbols held or traded, the highest, 0 to 1; None where it is not known.
+        data_age: since the newest candle or price of any symbol; None where the market is made when it is asked for.
+        crossed: symbols whose book was crossed a moment ago.
+        errors: orders that failed within `anomaly.window_minutes`.
+    """
+
+    portfolio: PortfolioState
+    window: Sequence[Decimal]
+    strategies: Mapping[str, tuple[int, float]]
+    percentile: float | None
+    data_age: timedelta | None
+    crossed: tuple[str, ...]
+    errors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +63,30 @@ def initial_breakers(at: datetime) -> dict[BreakerName, Breaker]:
 
 
 def evaluate_breakers(
-    breakers: BreakerStates, portfolio: PortfolioState, window: Sequence[Decimal], limits: RiskLimits, at: datetime
+    breakers: BreakerStates, evidence: BreakerEvidence, limits: RiskLimits, at: datetime
 ) -> tuple[BreakerChange, ...]:
-    """The changes that `portfolio` and the clock call for at `at`, at most one for each breaker.
+    """The changes that `evidence` and the clock call for at `at`, at most one for each breaker.
 
-    `window` holds the equity marks of the last `rapid_loss.window_minutes`, oldest first, the present one last.
     Evaluating again with the changes taken over changes nothing.
     """
     changes = []
-    for breaker in breakers.values():
-        numbers = _condition(breaker.name, portfolio, window, limits)
+    for name, breaker in breakers.items():
+        numbers = _CONDITIONS[name](evidence, limits)
         if breaker.state is BreakerState.OPEN:
-            if _rested(breaker, limits, at) and (numbers is None or breaker.name is BreakerName.CONSECUTIVE_LOSSES):
+            if _is_clean(name, numbers, evidence) and _rested(breaker, limits, at):
                 changes.append(_to_trials(breaker, limits, at))
         elif numbers is not None and not _known(breaker, limits, at):
-            changes.append(_changed(breaker, BreakerState.OPEN, at, Reason(ReasonCode.BREAKER_TRIPPED, numbers)))
+            tripped = Reason(ReasonCode.BREAKER_TRIPPED, {key: _plain(value) for key, value in numbers.items()})
+            changes.append(_changed(breaker, BreakerState.OPEN, at, tripped))
     return tuple(changes)
+
+
+def counted_from(breaker: Breaker | None, window: timedelta, at: datetime) -> datetime:
+    """From when on failed orders and settled forecasts count at `at`: for `window`, but not from before a clearing."""
+    start = at - window
+    if breaker is None or breaker.state is BreakerState.OPEN or not _by_hand(breaker):
+        return start
+    return max(start, breaker.changed_at)
 
 
 def after_trade(
@@ -84,49 +116,104 @@ def opened_by_hand(breaker: Breaker, operator: str, why: str, at: datetime) -> B
     return _changed(breaker, BreakerState.OPEN, at, _operator(operator, why))
 
 
-def cleared_by_hand(breaker: Breaker, operator: str, why: str, at: datetime) -> BreakerChange:
-    """`breaker` closed by a person.
+def cleared_by_hand(breaker: Breaker, operator: str, why: str, limits: RiskLimits, at: datetime) -> BreakerChange:
+    """`breaker` cleared by a person: closed, or on trial where it had locked the account (R8, safe mode).
 
     For the drawdown and consecutive-losses breakers the risk state has to be let go too
     (`risk.state.unlocked`), because a lock or a row of losses that still stands trips them again.
     """
+    if breaker.name in _SAFE_MODE:
+        trials = limits.breakers.half_open.trial_trades
+        return _changed(breaker, BreakerState.HALF_OPEN, at, _operator(operator, why), trials)
     return _changed(breaker, BreakerState.CLOSED, at, _operator(operator, why))
 
 
-def _condition(
-    name: BreakerName, portfolio: PortfolioState, window: Sequence[Decimal], limits: RiskLimits
-) -> _Numbers | None:
-    """The numbers that would trip the breaker, or None where its condition does not hold."""
-    match name:
-        case BreakerName.RAPID_LOSS:
-            rule = limits.breakers.rapid_loss
-            loss = fall(max(window), window[-1]) if window else Decimal(0)
-            holds, value, limit = loss > rule.threshold, loss, rule.threshold
-        case BreakerName.CONSECUTIVE_LOSSES:
-            losses, allowed = portfolio.losses_in_a_row, limits.breakers.consecutive_losses.threshold
-            holds, value, limit = losses > allowed, Decimal(losses), Decimal(allowed)
-        case BreakerName.DAILY_LOSS:
-            value, limit = portfolio.daily_loss, limits.daily_loss.halt
-            holds = value >= limit
-        case BreakerName.DRAWDOWN:
-            value, limit = portfolio.drawdown, limits.drawdown_ladder.lock
-            holds = ladder_step(value, portfolio.drawdown_locked, limits.drawdown_ladder) is LadderStep.LOCKED
-    return {"value": format(rounded(value, 6), "f"), "limit": format(limit, "f")} if holds else None
+def is_safe_mode(breakers: BreakerStates) -> bool:
+    """Whether the account trades on trial after it was locked by its drawdown or its losses (R8)."""
+    return any(name in _SAFE_MODE and breaker.state is BreakerState.HALF_OPEN for name, breaker in breakers.items())
+
+
+def _rapid_loss(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    rule, window = limits.breakers.rapid_loss, evidence.window
+    loss = fall(max(window), window[-1]) if window else Decimal(0)
+    return {"value": loss, "limit": rule.threshold} if loss > rule.threshold else None
+
+
+def _consecutive_losses(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    losses, allowed = evidence.portfolio.losses_in_a_row, limits.breakers.consecutive_losses.threshold
+    return {"value": losses, "limit": allowed} if losses > allowed else None
+
+
+def _daily_loss(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    loss, halt = evidence.portfolio.daily_loss, limits.daily_loss.halt
+    return {"value": loss, "limit": halt} if loss >= halt else None
+
+
+def _drawdown(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    ladder, drawdown = limits.drawdown_ladder, evidence.portfolio.drawdown
+    step = ladder_step(drawdown, evidence.portfolio.drawdown_locked, ladder)
+    return {"value": drawdown, "limit": ladder.lock} if step is LadderStep.LOCKED else None
+
+
+def _all_strategies_losing(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    rule = limits.breakers.all_strategies_losing
+    judged = {name: mean for name, (count, mean) in evidence.strategies.items() if count >= rule.minimum_trades}
+    if len(judged) < rule.strategies or any(mean >= 0 for mean in judged.values()):
+        return None
+    return judged
+
+
+def _volatility(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    percentile, limit = evidence.percentile, limits.breakers.volatility.halt_over
+    return {"percentile": percentile, "limit": limit} if percentile is not None and percentile > limit else None
+
+
+def _anomaly(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
+    rule = limits.breakers.anomaly
+    numbers: dict[str, Decimal | float | str] = {}
+    age = None if evidence.data_age is None else evidence.data_age.total_seconds()
+    if age is not None and age > rule.data_age_seconds:
+        numbers |= {"data_age_seconds": age, "data_age_limit": rule.data_age_seconds}
+    if evidence.crossed:
+        numbers["crossed"] = " ".join(evidence.crossed)
+    if evidence.errors > rule.errors:
+        numbers |= {"failed_orders": evidence.errors, "failed_orders_limit": rule.errors}
+    return numbers or None
+
+
+_CONDITIONS: Mapping[BreakerName, Callable[[BreakerEvidence, RiskLimits], _Numbers | None]] = {
+    BreakerName.RAPID_LOSS: _rapid_loss,
+    BreakerName.ALL_STRATEGIES_LOSING: _all_strategies_losing,
+    BreakerName.VOLATILITY: _volatility,
+    BreakerName.CONSECUTIVE_LOSSES: _consecutive_losses,
+    BreakerName.DAILY_LOSS: _daily_loss,
+    BreakerName.DRAWDOWN: _drawdown,
+    BreakerName.ANOMALY: _anomaly,
+}
+"""What each breaker looks at: the numbers that trip it, or None where its condition does not hold."""
+
+
+def _plain(number: Decimal | float | str) -> str:
+    """A number as the history keeps it."""
+    if isinstance(number, Decimal):
+        return format(number, ".6f").rstrip("0").rstrip(".")
+    return number if isinstance(number, str) else f"{number:.6g}"
+
+
+def _is_clean(name: BreakerName, numbers: _Numbers | None, evidence: BreakerEvidence) -> bool:
+    """Whether the condition is known not to hold; the losses in a row stand until a trial trade wins."""
+    if name is BreakerName.CONSECUTIVE_LOSSES:
+        return True
+    return numbers is None and (name is not BreakerName.VOLATILITY or evidence.percentile is not None)
 
 
 def _rested(breaker: Breaker, limits: RiskLimits, at: datetime) -> bool:
     """Whether an open breaker may go on trial, as far as the clock is concerned."""
-    if _by_hand(breaker):
+    if _by_hand(breaker) or breaker.name is BreakerName.DRAWDOWN:
         return False
-    match breaker.name:
-        case BreakerName.RAPID_LOSS:
-            return at - breaker.changed_at >= timedelta(minutes=limits.breakers.rapid_loss.cool_down_minutes)
-        case BreakerName.CONSECUTIVE_LOSSES:
-            return at - breaker.changed_at >= timedelta(minutes=limits.breakers.consecutive_losses.cool_down_minutes)
-        case BreakerName.DAILY_LOSS:
-            return require_utc(at).date() > breaker.changed_at.date()
-        case BreakerName.DRAWDOWN:
-            return False
+    if breaker.name is BreakerName.DAILY_LOSS:
+        return require_utc(at).date() > breaker.changed_at.date()
+    return at - breaker.changed_at >= _cool_down(breaker.name, limits)
 
 
 def _known(breaker: Breaker, limits: RiskLimits, at: datetime) -> bool:
@@ -135,10 +222,32 @@ def _known(breaker: Breaker, limits: RiskLimits, at: datetime) -> bool:
         return breaker.state is BreakerState.HALF_OPEN  # judged by its trial trades only
     if not _by_hand(breaker):
         return False
-    if breaker.name is BreakerName.RAPID_LOSS:
-        return at - breaker.changed_at < timedelta(minutes=limits.breakers.rapid_loss.window_minutes)
-    # The engine's own rule still refuses new risk on such a day.
-    return breaker.name is BreakerName.DAILY_LOSS and require_utc(at).date() == breaker.changed_at.date()
+    match breaker.name:
+        case BreakerName.DRAWDOWN:
+            return False
+        case BreakerName.DAILY_LOSS:
+            # The engine's own rule still refuses new risk on such a day.
+            return require_utc(at).date() == breaker.changed_at.date()
+        case BreakerName.RAPID_LOSS:
+            return at - breaker.changed_at < timedelta(minutes=limits.breakers.rapid_loss.window_minutes)
+        case name:
+            return at - breaker.changed_at < _cool_down(name, limits)
+
+
+def _cool_down(name: BreakerName, limits: RiskLimits) -> timedelta:
+    rules = limits.breakers
+    match name:
+        case BreakerName.RAPID_LOSS:
+            minutes = rules.rapid_loss.cool_down_minutes
+        case BreakerName.ALL_STRATEGIES_LOSING:
+            minutes = rules.all_strategies_losing.cool_down_minutes
+        case BreakerName.VOLATILITY:
+            minutes = rules.volatility.cool_down_minutes
+        case BreakerName.ANOMALY:
+            minutes = rules.anomaly.cool_down_minutes
+        case _:
+            minutes = rules.consecutive_losses.cool_down_minutes
+    return timedelta(minutes=minutes)
 
 
 def _by_hand(breaker: Breaker) -> bool:
@@ -151,7 +260,7 @@ def _to_trials(breaker: Breaker, limits: RiskLimits, at: datetime) -> BreakerCha
     return _changed(breaker, BreakerState.HALF_OPEN, at, reason, trials)
 
 
-def _trial_won(breaker: Breaker, numbers: _Numbers, at: datetime) -> BreakerChange:
+def _trial_won(breaker: Breaker, numbers: Mapping[str, str], at: datetime) -> BreakerChange:
     left = breaker.trials_left - 1
     state = BreakerState.HALF_OPEN if left > 0 else BreakerState.CLOSED
     reason = Reason(ReasonCode.BREAKER_TRIALS_PASSED, {**numbers, "trials_left": str(max(left, 0))})
@@ -169,5 +278,5 @@ def _operator(operator: str, why: str) -> Reason:
 def _changed(
     breaker: Breaker, state: BreakerState, at: datetime, reason: Reason, trials_left: int = 0
 ) -> BreakerChange:
-    after = replace(breaker, state=state, changed_at=require_utc(at), reason=reason.code.value, trials_left=trials_left)
+    after = Breaker(breaker.name, state, require_utc(at), reason.code.value, trials_left)
     return BreakerChange(breaker, after, reason)

@@ -2,19 +2,25 @@
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from triplegain_pipelines.domain.clock import require_utc
+from triplegain_pipelines.domain.money import EXACT, divided
 from triplegain_pipelines.domain.risk import fall
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
 from triplegain_pipelines.settings.risk import DrawdownLadder
+
+# A value has at most 24 decimals. The levels are kept finer, so that many payments do not move a fraction.
+_LEVEL_PLACES = 36
 
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
     """A row of `risk_state` for one account. Money in the account's currency.
 
-    `last_loss_risk` is what the last losing trade had at risk at its entry; None once a trade has won since.
+    `day_start_equity` is scaled by payments in and out, for the day's loss as a fraction; `day_opened_equity` and
+    `day_flow`, what was paid in less what was paid out, are for the loss in money. `last_loss_risk` is what the last
+    losing trade had at risk at its entry; None once a trade has won since.
     """
 
     peak_equity: Decimal
@@ -24,6 +30,8 @@ class RiskState:
     last_loss_risk: Decimal | None
     drawdown_locked: bool
     evaluated_at: datetime
+    day_opened_equity: Decimal
+    day_flow: Decimal
 
 
 def initial_risk_state(cash: Decimal, at: datetime) -> RiskState:
@@ -36,6 +44,8 @@ def initial_risk_state(cash: Decimal, at: datetime) -> RiskState:
         last_loss_risk=None,
         drawdown_locked=False,
         evaluated_at=at,
+        day_opened_equity=cash,
+        day_flow=Decimal(0),
     )
 
 
@@ -54,6 +64,8 @@ def marked(state: RiskState, equity: Decimal, at: datetime, ladder: DrawdownLadd
         peak_equity=peak,
         day=today if rolls else state.day,
         day_start_equity=equity if rolls else state.day_start_equity,
+        day_opened_equity=equity if rolls else state.day_opened_equity,
+        day_flow=Decimal(0) if rolls else state.day_flow,
         drawdown_locked=step is LadderStep.LOCKED,
         evaluated_at=max(at, state.evaluated_at),
     )
@@ -70,6 +82,24 @@ def after_trade(state: RiskState, profit: Decimal, initial_risk: Decimal | None)
     if profit > 0:
         return replace(state, losses_in_a_row=0, last_loss_risk=None)
     return state
+
+
+def after_flow(state: RiskState, before: Decimal, after: Decimal) -> RiskState:
+    """The state after money was paid in or out that took the equity from `before` to `after`.
+
+    Peak and day's start move in proportion, so that drawdown and the day's loss stay the fractions they were, and the
+    loss in money leaves the payment out. Where there was no equity, or is none left, a fraction of it says nothing:
+    what is there now becomes the peak and the day's start. The lock stays as it is in every case.
+    """
+    with localcontext(EXACT):
+        paid = after - before
+        scalable = before > 0 and after > 0
+        return replace(
+            state,
+            peak_equity=divided(state.peak_equity * after, before, _LEVEL_PLACES) if scalable else after,
+            day_start_equity=divided(state.day_start_equity * after, before, _LEVEL_PLACES) if scalable else after,
+            day_flow=state.day_flow + paid,
+        )
 
 
 def unlocked(state: RiskState) -> RiskState:

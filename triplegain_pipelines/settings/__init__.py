@@ -1,19 +1,24 @@
 """Settings: the YAML files of `config/` and the environment, as frozen objects. Nothing else reads either.
 
 Every key is read and an unknown key fails. The environment can set `TRIPLEGAIN_HOME`, `TRIPLEGAIN_PROFILE`,
-`TRIPLEGAIN_DATABASE_URL`, the ports of the services and the master switch `LLM_ENABLED`.
+`TRIPLEGAIN_DATABASE_URL`, `TRIPLEGAIN_MASTER_KEY`, the ports of the services and the master switch `LLM_ENABLED`; and
+the switches of live trading `PAPER_TRADING`, `LIVE_TRADING_ENABLED`, `ENVIRONMENT`, `LIVE_TRADING_ACCOUNT` and
+`LIVE_TRADING_VENUE`, which leave it off unless each is set.
 """
 
+import re
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.errors import SettingsError
+from triplegain_pipelines.domain.secrets import passwords_in, remember
 from triplegain_pipelines.settings.market import MarketSettings
 from triplegain_pipelines.settings.models import ModelSettings
 from triplegain_pipelines.settings.news import NewsSettings
@@ -26,20 +31,60 @@ PROJECT = Path(__file__).resolve().parents[2]
 CONFIG = PROJECT / "config"
 _SHARED = {"risk", "models", "market", "venues", "news"}
 _SectionT = TypeVar("_SectionT", bound=Section)
+# What is not written like this libpq reads in another way than we do, and its error names parts of the password.
+_WORD = r"(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+_DATABASE_URL = re.compile(
+    rf"postgresql://(?:{_WORD}(?::{_WORD})?@)?(?:{_WORD}|\[[\da-fA-F:.]+\])(?::\d+)?/[^/@?\s]+(?:\?[\w=&.%/,+-]*)?"
+)
+
+
+class Deployment(StrEnum):
+    """Where this runs. Each has credentials of its own, and only production may trade with real money."""
+
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
 
 
 class Environment(BaseSettings):
     """What comes from environment variables."""
 
-    model_config = SettingsConfigDict(env_prefix="TRIPLEGAIN_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRIPLEGAIN_", extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
 
     home: Path = PROJECT / ".triplegain"
     profile: str = "demo"
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)
+    master_key: SecretStr | None = None
     webserver_port: int = Field(default=3000, ge=1, le=65535)
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     reports_port: int = Field(default=3002, ge=1, le=65535)
     llm_enabled: bool = Field(default=True, validation_alias="LLM_ENABLED")
+    deployment: Deployment = Field(default=Deployment.DEVELOPMENT, validation_alias="ENVIRONMENT")
+    paper_trading: bool = Field(default=True, validation_alias="PAPER_TRADING")
+    live_trading_enabled: bool = Field(default=False, validation_alias="LIVE_TRADING_ENABLED")
+    live_trading_account: str = Field(default="", validation_alias="LIVE_TRADING_ACCOUNT")
+    live_trading_venue: str = Field(default="", validation_alias="LIVE_TRADING_VENUE")
+
+    @field_validator("database_url")
+    @classmethod
+    def _one_reading_of_the_address(cls, url: str | None) -> str | None:
+        if url is None or url == "":
+            return url
+        if not _DATABASE_URL.fullmatch(url):
+            msg = "not of the form postgresql://user:password@host:port/database; write the special characters of the "
+            msg += "password as %40 and the like"
+            raise ValueError(msg)
+        remember(*passwords_in(url))
+        return url
+
+    @field_validator("master_key")
+    @classmethod
+    def _remembered(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            remember(*key.get_secret_value().replace(",", " ").split())
+        return key
 
 
 class Settings(Section):

@@ -36,12 +36,24 @@ class StreamKind(StrEnum):
     CANDLES = "candles"  # the venue's own forming candle
 
 
+class TradingAccess(Section):
+    """What a key of ours may ask of the venue: `burst` calls at once, then `calls_per_second`.
+
+    Orders and cancels are not counted: venues count those apart. `sandbox`: the venue's test system with play money.
+    """
+
+    calls_per_second: float = Field(gt=0)
+    burst: int = Field(ge=1)
+    sandbox: bool = False
+
+
 class VenueSettings(Section):
     """One venue.
 
     `ccxt` is its id in ccxt. `empty_minute` says what it publishes for a minute without a trade.
     `calls_per_second` is its public rate limit, and `history_share` the part of it that back-fills and repairs may
     use: the rest is left for prices and orders. `final_after_seconds` is how long a closed candle may still be revised.
+    Orders can be sent to a venue that has the section `trading`.
     """
 
     ccxt: str
@@ -53,6 +65,7 @@ class VenueSettings(Section):
     calls_per_second: float = Field(gt=0)
     history_share: float = Field(default=0.5, gt=0, lt=1)
     final_after_seconds: int = Field(default=10, ge=0, le=60)
+    trading: TradingAccess | None = None
 
 
 class Venues(Section):
