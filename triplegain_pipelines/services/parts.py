@@ -14,7 +14,7 @@ _DEFINITIONS = "triplegain_pipelines.definitions"
 
 
 def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
-    """MLflow, the pages of reports, the code server, Dagster's webserver and daemon over it, and the streams.
+    """MLflow, the pages of reports, the code server, Dagster's webserver and daemon over it, guardian and streams.
 
     Writes the workspace file that points the two at it.
     """
@@ -64,6 +64,7 @@ def service_parts(settings: Settings, urls: DatabaseUrls) -> list[Part]:
             after=("code",),
         ),
     ]
+    parts.append(Part(name="guardian", command=(str(programs / "triplegain"), "guardian"), restarts=True))
     if settings.profile.venue != SIMULATED_VENUE:
         parts.append(Part(name="stream", command=(str(programs / "triplegain"), "stream"), restarts=True))
     return parts
