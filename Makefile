@@ -40,7 +40,7 @@ soak: setup
 		tests/e2e/test_repeatability.py tests/integration/test_crash_points.py tests/e2e/test_stream_soak.py
 
 docs: setup
-	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_reasons.py tests/unit/test_data_docs.py tests/definitions
+	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_execution_docs.py tests/unit/test_data_docs.py tests/definitions
 
 clean:
 	rm -rf .venv .triplegain .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -40,6 +40,20 @@ def validation_report(
     )
 
 
+@dg.asset(group_name="reports", deps=_BOOKS, code_version="1", kinds={"postgres"})
+def trade_journal(database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]) -> dg.MaterializeResult:
+    """Every closed trade told: why, how it went in multiples of its risk, what it cost, what was learnt."""
+    from triplegain_pipelines.operations.journal import keep_journal, newest_entries
+
+    written = keep_journal(database, session.schema, session.account)
+    newest = newest_entries(database, session.schema, session.account, 20)
+    rows = [
+        {"closed": one.closed_at, "symbol": one.symbol, "R": one.r_multiple, "how": one.how, "learnt": one.learnt}
+        for one in newest
+    ]
+    return dg.MaterializeResult(metadata={"new entries": written, "newest": table(rows)})
+
+
 @dg.asset(group_name="reports", deps=[validation_report], code_version="1", kinds={"mlflow"})
 def model_comparison(
     config: Window, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]

@@ -11,8 +11,8 @@ from triplegain_pipelines.settings import settings
 
 decision_cycle = dg.define_asset_job(
     "decision_cycle",
-    selection=dg.AssetSelection.assets("consensus_decisions").upstream(),
-    description="Everything from candles to consensus decisions; decisions that act go to the outbox.",
+    selection=dg.AssetSelection.assets("market_states", "consensus_decisions").upstream(),
+    description="From candles to what risk has to know and to consensus decisions; those that act go to the outbox.",
     executor_def=dg.in_process_executor,
 )
 

@@ -15,6 +15,7 @@ from triplegain_pipelines.domain.orders import Claim
 from triplegain_pipelines.domain.reasons import Reason
 from triplegain_pipelines.domain.timeframes import day_partition
 from triplegain_pipelines.execution.desk import Desk
+from triplegain_pipelines.store.fences import TAKEOVER_SECONDS
 from triplegain_pipelines.store.outbox import OutboxStatus
 
 POOL = "execution"
@@ -31,7 +32,7 @@ def claim(context: dg.OpExecutionContext, config: Decision, desk: dg.ResourcePar
     """Take the decision from the outbox; without a claim the rest of the run is skipped."""
     from triplegain_pipelines.execution.order_path import OrderPath
 
-    with OrderPath(desk) as path:
+    with OrderPath(desk, wait=TAKEOVER_SECONDS) as path:
         claimed = path.claim(UUID(config.decision_id))
     if isinstance(claimed, Reason):
         context.log.info(claimed.sentence())
@@ -44,7 +45,7 @@ def check_risk(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], cla
     """Judge the decision; what risk and fence allow is written as an order in the same transaction."""
     from triplegain_pipelines.execution.order_path import OrderPath
 
-    with OrderPath(desk) as path:
+    with OrderPath(desk, wait=TAKEOVER_SECONDS) as path:
         step = path.check_risk(claimed.decision_id, claimed.token)
     context.log.info(step.reason.sentence())
     return claimed
@@ -55,7 +56,7 @@ def submit(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], checked
     """Send the order once."""
     from triplegain_pipelines.execution.order_path import OrderPath
 
-    with OrderPath(desk) as path:
+    with OrderPath(desk, wait=TAKEOVER_SECONDS) as path:
         step = path.submit(checked.decision_id, checked.token)
     context.log.info(step.reason.sentence())
     return checked
@@ -66,7 +67,7 @@ def settle(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], submitt
     """Book what was filled, protect the position, write how the decision ended."""
     from triplegain_pipelines.execution.order_path import OrderPath
 
-    with OrderPath(desk) as path:
+    with OrderPath(desk, wait=TAKEOVER_SECONDS) as path:
         status = path.settle(submitted.decision_id, submitted.token)
     if status is OutboxStatus.DONE:
         tell_lineage(context, [desk.clock.now()], {"decision": str(submitted.decision_id)})

@@ -1,4 +1,4 @@
-"""Where candles come from and where orders go: the feed and the paper desk of a run's session."""
+"""Where candles come from and where orders go: the feed and the desk of a run's session."""
 
 import dagster as dg
 
@@ -19,13 +19,13 @@ class FeedResource(dg.ConfigurableResource[Feed]):
 
 
 class DeskResource(dg.ConfigurableResource[Desk]):
-    """Hands out the paper `Desk` of the session, at the prices of now."""
+    """Hands out the `Desk` of the session, at the prices of now."""
 
     session: dg.ResourceDependency[Session]
     database: dg.ResourceDependency[Database]
 
     def create_resource(self, context: dg.InitResourceContext) -> Desk:  # noqa: ARG002
-        """A desk on the paper venue."""
-        from triplegain_pipelines.operations.desks import current_prices, paper_desk
+        """On the paper venue, or at the venue itself where the profile trades real money."""
+        from triplegain_pipelines.operations.desks import session_desk
 
-        return paper_desk(self.database, self.session, self.session.clock, current_prices(self.session))
+        return session_desk(self.database, self.session)

@@ -6,7 +6,6 @@ import dagster as dg
 
 from jobs.execution import execution
 from jobs.tags import DECISION, EXECUTES_FOR, run_tags
-from triplegain_pipelines.execution.desk import PAPER
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store import outbox
 from triplegain_pipelines.store.database import Database
@@ -28,7 +27,7 @@ def execution_sensor(
     """
     now = session.clock.now()
     with database.connection() as connection:
-        waiting = [row for row in outbox.waiting(connection, PAPER, session.account) if row.valid_until >= now]
+        waiting = [row for row in outbox.waiting(connection, session.schema, session.account) if row.valid_until >= now]
     if not waiting:
         return dg.SkipReason(f"no decision of {session.account} waits")
     return dg.SensorResult(
@@ -37,7 +36,7 @@ def execution_sensor(
                 run_key=f"{row.decision_id}:{(now - row.queued_at) // _ASK_AGAIN}",
                 run_config={"ops": {"claim": {"config": {"decision_id": str(row.decision_id)}}}},
                 tags={
-                    **run_tags("execution", session.account),
+                    **run_tags("execution", session.account, "live" if session.live else "paper"),
                     DECISION: str(row.decision_id),
                     EXECUTES_FOR: session.account,
                 },

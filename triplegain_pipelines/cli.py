@@ -3,11 +3,9 @@
 Nothing is computed here: a command prepares the home, calls one function and shows what came back.
 """
 
-import getpass
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
@@ -15,6 +13,9 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
+from triplegain_pipelines import live_commands
+from triplegain_pipelines.account_commands import breaker, mode, stop
+from triplegain_pipelines.books_commands import deposit, journal, reconcile, withdraw
 from triplegain_pipelines.console import (
     AsJson,
     err,
@@ -28,8 +29,9 @@ from triplegain_pipelines.console import (
 from triplegain_pipelines.data_commands import backfill, data, import_files, stream
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
-from triplegain_pipelines.domain.risk import BreakerName, BreakerState
+from triplegain_pipelines.domain.secrets import without_secrets
 from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.operations.logs import protect_logs
 from triplegain_pipelines.operations.replay_plan import ReplayPlan
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.database import Database
@@ -42,16 +44,20 @@ app = typer.Typer(
 )
 
 app.command("import")(import_files)
-for command in (backfill, data, stream):
+for command in (backfill, data, stream, breaker, mode, stop, deposit, withdraw, reconcile, journal):
     app.command()(command)
+app.add_typer(live_commands.live, name="live")
+app.add_typer(live_commands.credentials, name="credentials")
 
 
 def main() -> NoReturn:
     """Run the command; an error of ours is one clear line and exit code 1."""
     # Asked to stop, a command leaves by its exits, which stop the server that it started.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    protect_logs()
     try:
-        app()
+        with without_secrets():
+            app()
     except TripleGainError as error:
         err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(1)
@@ -114,15 +120,20 @@ def replay(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show every account: equity, positions, breakers, orders of unknown outcome."""
-    from triplegain_pipelines.execution.desk import PAPER
+    """Show every account: equity, positions, what stops it, orders of unknown outcome."""
+    from triplegain_pipelines.execution.desk import LIVE, PAPER
+    from triplegain_pipelines.execution.emergency import emergency_file
     from triplegain_pipelines.store.overview import read_overviews
 
+    file = emergency_file(settings().home)
     with opened_database() as database, database.connection() as connection:
-        accounts = [overview.document() for overview in read_overviews(connection, PAPER)]
+        overviews = {schema: read_overviews(connection, schema) for schema in (LIVE, PAPER)}
+    accounts = [{"schema": schema} | one.document() for schema, found in overviews.items() for one in found]
     if as_json:
-        print_json({"accounts": accounts})
+        print_json({"emergency_file": str(file) if file.exists() else None, "accounts": accounts})
         return
+    if file.exists():
+        out.print(f"[bold red]EMERGENCY STOP[/] of every account of this home: {file}", soft_wrap=True)
     if not accounts:
         out.print("no account yet; run 'make demo', 'make up' or 'triplegain replay'")
     for account in accounts:
@@ -179,29 +190,18 @@ def verify(order: Annotated[UUID, typer.Argument(help="Client order id.")], as_j
         raise typer.Exit(1)
 
 
-class Switch(StrEnum):
-    """What a person can do to a breaker."""
-
-    OPEN = "open"
-    CLEAR = "clear"
-
-
 @app.command()
-def breaker(
-    switch: Annotated[Switch, typer.Argument(help="Open it, or clear it.")],
-    name: Annotated[BreakerName, typer.Argument(help="Which breaker; drawdown is the ladder's lock.")],
-    why: Annotated[str, typer.Option(help="The reason; it is kept with your name.")],
-    account: Annotated[str | None, typer.Option(help="Account; the profile's if left out.")] = None,
-) -> None:
-    """Open or clear a circuit breaker by hand. Works without Dagster."""
-    from triplegain_pipelines.execution.operator import switch_breaker
-    from triplegain_pipelines.operations.desks import account_desk
+def guardian() -> None:
+    """Guard the profile's account in the foreground: levels, emergency stop, unknown orders, heartbeats."""
+    from triplegain_pipelines.operations.desks import session_desk
+    from triplegain_pipelines.operations.session import Session
+    from triplegain_pipelines.services.guardian import serve
 
+    own = settings()
+    profile = own.profile
+    session = Session(profile.account, profile.venue, profile.symbols, replay=False, settings=own, clock=SystemClock())
     with opened_database() as database:
-        desk = account_desk(database, settings(), account or settings().profile.account)
-        state = BreakerState.OPEN if switch is Switch.OPEN else BreakerState.CLOSED
-        change = switch_breaker(desk, name, state, getpass.getuser(), why)
-    out.print(f"{name} of {desk.account}: {change.before.state} → {change.after.state}")
+        serve(database, own, partial(session_desk, database, session))
 
 
 @app.command()

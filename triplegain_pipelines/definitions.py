@@ -9,7 +9,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dagster as dg
 
-from assets import decisions, indicators, market, news, portfolio, reports, signals
+from assets import decisions, indicators, market, news, portfolio, reports, risk, signals
 from jobs import decisions as decision_jobs
 from jobs import execution as execution_jobs
 from jobs import market as market_jobs
@@ -19,8 +19,9 @@ from resources.database import DatabaseResource
 from resources.exchange import DeskResource, FeedResource
 from resources.session import SessionResource
 from sensors import breakers, execution
+from triplegain_pipelines.operations.logs import protect_logs
 
-_ASSET_MODULES = (market, news, indicators, signals, decisions, reports)
+_ASSET_MODULES = (market, news, indicators, signals, risk, decisions, reports)
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -62,4 +63,5 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     )
 
 
+protect_logs()
 defs = build_defs()

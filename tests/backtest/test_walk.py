@@ -1,31 +1,40 @@
 """The walk through time: hand-worked fills, the accounting laws at every row, and restarts that change nothing."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from breaker_rows import add_market_state, add_result
 from builders import (
     ACCOUNT,
     BTC,
+    COSTS,
     ETH,
     START,
+    Killed,
+    MortalDatabase,
     decision,
     forget_trading,
     frame,
     limits,
     store_decisions,
+    trading_floor,
     walk_plan,
     wandering,
 )
 
 from triplegain_pipelines.backtest.walk import WalkPlan, acted_on_at, walk_history
 from triplegain_pipelines.domain.decisions import Action
+from triplegain_pipelines.execution.account import queue_decisions
+from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.results import result_hash
 
 pytestmark = pytest.mark.backtest
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 GRACE = timedelta(seconds=10)
 FLAT = (10_000.0, 10_000.0, 10_000.0, 10_000.0)
 
@@ -55,7 +64,7 @@ def busy_plan(hours: int = 24, fill_rate: float = 0.7) -> WalkPlan:
             START + hour * timedelta(hours=1) + GRACE,
             actions[(hour + shift) % len(actions)],
             atr=price / 300,
-            price=price,
+            price=frames[symbol]["open"][hour * 60],
         )
         for hour in range(hours)
         for symbol, price, shift in ((BTC, 10_000.0, 0), (ETH, 1_000.0, 2))
@@ -177,3 +186,106 @@ def test_a_stopped_market_opens_nothing(database: Database) -> None:
     walk_history(database, plan)
     assert rows(database, "SELECT status, reason_code FROM outbox") == [("REFUSED", "PRICE_UNAVAILABLE")]
     assert rows(database, "SELECT count(*) FROM orders") == [(0,)]
+
+
+KILLED_AFTER = (28, 31, 34, 37)
+SEATS = ("a", "b", "c", "d", "e", "f")
+TROUBLES = ("strategies", "volatility", "strategies and volatility")
+
+
+def troubled_plan(database: Database, trouble: str) -> WalkPlan:
+    """Ten hours of a calm market, and a decision to buy or close at each hour; trouble begins in the fifth.
+
+    The seats are wrong three times, or the market goes wild for two hours.
+    """
+    end = START + timedelta(hours=10)
+    decisions = [
+        decision(as_of=START + hour * HOUR + GRACE, action=Action.BUY if hour % 2 else Action.CLOSE)
+        for hour in range(1, 10)
+    ]
+    store_decisions(database, decisions)
+    if "strategies" in trouble:
+        for hour in range(3):
+            add_result(database, START + hour * HOUR / 4, -0.01, dict.fromkeys(SEATS, 0.7))
+    if "volatility" in trouble:
+        with database.connection() as connection:
+            for hour in (5, 6):
+                add_market_state(connection, START + hour * HOUR + GRACE, {BTC: 0.999, ETH: 0.1})
+    return walk_plan({BTC: frame(START, [FLAT] * 630)}, decisions, START, end)
+
+
+def ends(database: Database) -> list[tuple]:
+    """How each decision ended, with the breakers that changed, without the moment of the tick."""
+    return [
+        *rows(
+            database,
+            """SELECT d.as_of, x.status, x.reason_code FROM outbox x
+               JOIN research.consensus_decisions d USING (decision_id) ORDER BY 1""",
+        ),
+        *rows(
+            database, "SELECT name, from_state, to_state, reason, context FROM breaker_changes ORDER BY name, sequence"
+        ),
+    ]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_replay_is_stopped_by_what_stops_paper_trading(database: Database, trouble: str) -> None:
+    """B2: a backtest that trades on where paper trading would have stopped shows profits that nobody can have."""
+    plan = troubled_plan(database, trouble)
+    walk_history(database, plan)
+    replayed = ends(database)
+    assert [reason for _, _, reason in replayed[:9] if reason == "BREAKER_OPEN"] != []
+    forget_trading(database)
+    floor = trading_floor(database, costs=replace(COSTS, fill_rate=1.0))
+    for made in plan.decisions:
+        floor.clock.advance_to(acted_on_at(made.as_of))
+        floor.beat()
+        queue_decisions(floor.desk, [made])
+        with OrderPath(floor.desk) as path:
+            path.execute(made.decision_id)
+    assert ends(database) == replayed
+
+
+def test_a_killed_walk_goes_on_with_the_same_breakers(database: Database) -> None:
+    """B2, X3: after a restart the walk must still know how wild the market was, or a breaker rests for another time.
+
+    The market is wild at one decision and calm at the next; the cool-down ends between that one and the third, while a
+    position is held. Each kill comes in between.
+    """
+    end = START + 4 * HOUR
+    made = [decision(as_of=START + hour * HOUR + GRACE) for hour in range(1, 4)]
+    configured = limits().model_dump()["breakers"]
+    rests = {**configured["volatility"], "cool_down_minutes": 90}
+    risk = limits(breakers={**configured, "volatility": rests})
+    plan = walk_plan({BTC: frame(START, [FLAT] * 270)}, made, START, end, risk=risk)
+    held = decision(as_of=START + GRACE)
+    plan = replace(plan, decisions=[held, *made])
+    store_decisions(database, plan.decisions)
+    with database.connection() as connection:
+        add_market_state(connection, made[0].as_of, {BTC: 0.999, ETH: 0.1})
+    walk_history(database, plan)
+    changes = "SELECT to_state, changed_at FROM breaker_changes ORDER BY name, sequence"
+    assert rows(database, changes) == [("OPEN", START + 61 * MINUTE), ("HALF_OPEN", START + 151 * MINUTE)]
+    whole = rows(database, changes), digest(database, plan)
+    for commits in KILLED_AFTER:
+        forget_trading(database)
+        mortal = MortalDatabase(database.url, commits)
+        with pytest.raises(Killed):
+            walk_history(mortal, plan)
+        mortal.close()
+        walk_history(database, plan)
+        assert (rows(database, changes), digest(database, plan)) == whole, f"killed after commit {commits}"
+
+
+def test_candles_that_stand_still_open_the_breaker_in_a_replay(database: Database) -> None:
+    """R6, B2: an outage with a position in it, after which a replay trades on as if nothing had been."""
+    held = frame(START, [FLAT] * 300)
+    outage = held.filter((held["opened_at"] < START + 70 * MINUTE) | (held["opened_at"] > START + 80 * MINUTE))
+    made = [decision(as_of=START + HOUR + GRACE), decision(ETH, START + 2 * HOUR + GRACE)]
+    plan = walk_plan({BTC: outage}, made, START, START + timedelta(hours=4))
+    store_decisions(database, made)
+    walk_history(database, plan)
+    ((at, context),) = rows(database, "SELECT changed_at, context FROM breaker_changes WHERE to_state = 'OPEN'")
+    assert (at, context["data_age_seconds"]) == (START + 74 * MINUTE, "240")
+    opened_again = rows(database, "SELECT changed_at, to_state FROM breaker_changes ORDER BY sequence")[1:]
+    assert opened_again == [(START + 89 * MINUTE, "HALF_OPEN")]

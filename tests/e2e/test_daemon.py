@@ -211,7 +211,9 @@ def test_with_the_breaker_sensor_stopped_only_risk_is_reduced(floor: Floor) -> N
     with account_transaction(floor.desk, None) as transaction:
         tripped = breakers.read(transaction.connection, floor.session.account)[BreakerName.RAPID_LOSS]
         change_breakers(
-            transaction, [cleared_by_hand(tripped, "tester", "for the next test", transaction.at)], "tester"
+            transaction,
+            [cleared_by_hand(tripped, "tester", "for the next test", floor.desk.limits, transaction.at)],
+            "tester",
         )
     missed, allowed = timedelta(seconds=15), timedelta(seconds=floor.desk.limits.heartbeat_seconds)
 

@@ -84,8 +84,8 @@ def test_what_was_changed_is_found(floor: TradingFloor, tamper: str, broken: str
     """X6, issue point 4: a verification that passes whatever is stored proves nothing."""
     with floor.database.connection() as connection:
         connection.execute("SET LOCAL search_path TO paper_trading")
-        for table in ("verdicts", "trading_events"):
-            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only".encode())
+        for table, trigger in (("verdicts", "append_only"), ("trading_events", "append_only"), ("orders", "legal")):
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}".encode())
         assert connection.execute(tamper.encode()).rowcount > 0
     result = verify(floor.database, orders(floor)[0], CONFIGURED)
     assert broken in [step.name for step in result.steps if not step.identical]

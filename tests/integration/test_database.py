@@ -26,7 +26,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     """A second start must not fail on, or repeat, what the first one made."""
     database.migrate()
     with database.connection() as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
 
 
 def test_an_error_rolls_the_transaction_back(database: Database) -> None:
@@ -78,6 +78,27 @@ def test_a_commit_that_fails_is_unavailable(database: Database) -> None:
     """Rule 4: whether a transaction was committed is not known when the session ends before the answer."""
     with pytest.raises(UnavailableError), database.connection() as connection:
         end_session(database, connection)
+
+
+@pytest.mark.parametrize(("code", "cause"), [("25006", "only reads"), ("53100", "is full"), ("53200", "no memory")])
+def test_a_server_that_cannot_write_now_is_unavailable(database: Database, code: str, cause: str) -> None:
+    """Issue 4, point 7: a full disk and a standby pass; they must stop new risk, not end the process as a bug."""
+    broken = f"DO $$ BEGIN RAISE EXCEPTION 'this server {cause}' USING ERRCODE = '{code}'; END $$"
+    with pytest.raises(UnavailableError, match=cause), database.connection() as connection:
+        connection.execute(broken.encode())
+
+
+def test_a_database_that_only_lets_read_is_unavailable_until_it_lets_write(database: Database) -> None:
+    """Issue 4, point 7: recovery without hands when it is back."""
+    with database.autocommit() as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET default_transaction_read_only = on".encode())
+    fresh = Database(database.url)
+    with pytest.raises(UnavailableError, match="read-only"), fresh.connection() as connection:
+        connection.execute("DELETE FROM ops.heartbeats")
+    with fresh.connection() as connection:
+        connection.execute("SET LOCAL transaction_read_only = off")
+        connection.execute("DELETE FROM ops.heartbeats")
+    fresh.close()
 
 
 def test_a_frame_survives_the_way_in_and_out(connection: psycopg.Connection) -> None:

@@ -14,9 +14,10 @@ from triplegain_pipelines.domain.orders import Claim
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState
 from triplegain_pipelines.execution.account import open_account, queue_decisions
-from triplegain_pipelines.execution.guard import guard, walk
+from triplegain_pipelines.execution.guard import Settled, guard, walk
 from triplegain_pipelines.execution.operator import switch_breaker
 from triplegain_pipelines.execution.order_path import OrderPath
+from triplegain_pipelines.risk.breakers import is_safe_mode
 from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration
@@ -86,7 +87,7 @@ def test_marks_are_written_once_a_minute_and_balance(floor: TradingFloor) -> Non
 def test_without_a_price_there_is_no_heartbeat(floor: TradingFloor) -> None:
     """Rule 3: an account that cannot be valued must take no new risk, so its heartbeat has to grow old."""
     buy(floor)
-    beaten = floor.rows("SELECT beat_at FROM heartbeats")
+    beaten = floor.rows("SELECT beat_at FROM heartbeats WHERE name = 'breakers'")
     floor.clock.advance_to(floor.clock.now() + MINUTE)
     floor.prices.prices[BTC] = None
     with pytest.raises(UnavailableError):
@@ -95,7 +96,7 @@ def test_without_a_price_there_is_no_heartbeat(floor: TradingFloor) -> None:
     floor.prices.at = floor.clock.now() - 2 * MINUTE
     with pytest.raises(UnavailableError):
         guard(floor.desk)
-    assert floor.rows("SELECT beat_at FROM heartbeats") == beaten
+    assert floor.rows("SELECT beat_at FROM heartbeats WHERE name = 'breakers'") == beaten
 
 
 def test_a_closed_candle_fills_a_stop_and_the_books_follow(floor: TradingFloor) -> None:
@@ -103,8 +104,9 @@ def test_a_closed_candle_fills_a_stop_and_the_books_follow(floor: TradingFloor) 
     buy(floor)
     bar = candle(floor.clock.now(), "10000", "10000", "9000", "9500")
     floor.pass_time(MINUTE)
-    assert walk(floor.desk, floor.venue, [bar]) == 2
-    assert walk(floor.desk, floor.venue, [bar]) == 0
+    settled = walk(floor.desk, floor.venue, [bar])
+    assert (settled.changed, len(settled.booked)) == (2, 1)
+    assert walk(floor.desk, floor.venue, [bar]) == Settled(0, ())
     assert floor.rows("SELECT exit_leg FROM trades") == [("STOP",)]
     assert floor.rows("SELECT state FROM orders JOIN intents USING (client_order_id) WHERE leg = 'TAKE_PROFIT'") == [
         ("CANCELED",)
@@ -184,7 +186,7 @@ def test_a_person_opens_and_clears_breakers_with_who_and_why(floor: TradingFloor
 
 
 def test_only_a_person_ends_the_drawdown_lock(floor: TradingFloor) -> None:
-    """R5: an account that fell by a fifth must stay locked until somebody decides, and then trade again."""
+    """R5, R8: an account that fell by a fifth must stay locked until somebody decides, and then trade on trial."""
     with floor.database.connection() as connection:
         connection.execute("UPDATE paper_trading.risk_state SET peak_equity = 10000")
     guard(floor.desk)
@@ -193,5 +195,20 @@ def test_only_a_person_ends_the_drawdown_lock(floor: TradingFloor) -> None:
     switch_breaker(floor.desk, BreakerName.DRAWDOWN, BreakerState.CLOSED, "ann", "deposit moved elsewhere")
     floor.pass_time(timedelta(minutes=1))
     report = guard(floor.desk)
-    assert report.breakers[BreakerName.DRAWDOWN].state is BreakerState.CLOSED
+    drawdown = report.breakers[BreakerName.DRAWDOWN]
+    assert (drawdown.state, drawdown.trials_left) == (BreakerState.HALF_OPEN, 3)
     assert report.drawdown == 0
+    with pytest.raises(InputError, match="HALF_OPEN already, since .*, 3 winning trades from closed"):
+        switch_breaker(floor.desk, BreakerName.DRAWDOWN, BreakerState.CLOSED, "ann", "once more")
+
+
+def test_clearing_a_row_of_losses_leads_to_safe_mode(floor: TradingFloor) -> None:
+    """R8: six losses, a person's word, and the seventh trade at full size."""
+    with floor.database.connection() as connection:
+        connection.execute("UPDATE paper_trading.risk_state SET losses_in_a_row = 6, last_loss_risk = 20")
+    assert guard(floor.desk).breakers[BreakerName.CONSECUTIVE_LOSSES].state is BreakerState.OPEN
+    switch_breaker(floor.desk, BreakerName.CONSECUTIVE_LOSSES, BreakerState.CLOSED, "ann", "the feed was wrong")
+    assert floor.rows("SELECT losses_in_a_row, last_loss_risk FROM risk_state") == [(0, None)]
+    breakers = guard(floor.desk).breakers
+    assert is_safe_mode(breakers)
+    assert breakers[BreakerName.CONSECUTIVE_LOSSES].state is BreakerState.HALF_OPEN

@@ -307,7 +307,7 @@ def test_an_order_that_arrives_after_it_was_given_up_is_refused(floor: TradingFl
         path.execute(made.decision_id)
     held = position(floor)
     with pytest.raises(VenueRejectionError, match="does not exist"):
-        floor.venue.submit(late)
+        floor.venue.submit(late, floor.clock.now(), floor.clock.now())
     assert position(floor) == held
     assert floor.rows("SELECT count(*) FROM paper_venue.orders WHERE order_type = 'MARKET'")[0][0] == 1
 
@@ -338,7 +338,9 @@ def test_an_order_that_becomes_unknown_after_the_verdict_stops_the_sending(floor
         assert isinstance(claim, Claim)
         assert path.check_risk(second.decision_id, claim.token).goes_on
         with floor.database.connection() as connection:
+            connection.execute("ALTER TABLE paper_trading.orders DISABLE TRIGGER legal")
             connection.execute("UPDATE paper_trading.orders SET state = 'UNKNOWN' WHERE state = 'LOST'")
+            connection.execute("ALTER TABLE paper_trading.orders ENABLE TRIGGER legal")
         path.submit(second.decision_id, claim.token)
     assert outcome(floor, second) == ("REFUSED", ReasonCode.UNRESOLVED_ORDER)
     assert len(floor.broker.submissions) == 1
@@ -453,6 +455,83 @@ def test_a_part_filled_later_gets_its_own_stop(database: Database) -> None:
     assert position(floor) == asked
     stops = [quantity for leg, _, state, quantity, _ in orders(floor) if leg == "STOP" and state == "OPEN"]
     assert stops == [first, asked - first]
+
+
+def test_what_is_left_of_an_entry_is_withdrawn(database: Database) -> None:
+    """R6: new risk is not allowed any more; the rest of the entry goes, and what was filled keeps its stop."""
+    floor = trading_floor(database, costs=replace(COSTS, fill_rate=0.000001))
+    execute(floor, decision())
+    first = position(floor)
+    with OrderPath(floor.desk) as path:
+        token = path.newest_token()
+        path.withdraw_entries(token, ReasonCode.BREAKER_CANCELED)
+        path.withdraw_entries(token, ReasonCode.BREAKER_CANCELED)
+    found = [(leg, state, filled) for leg, _, state, _, filled in orders(floor)]
+    assert found == [("ENTRY", "CANCELED", first), ("STOP", "OPEN", 0), ("TAKE_PROFIT", "OPEN", 0)]
+    assert floor.rows("SELECT reason_code FROM orders WHERE state = 'CANCELED'") == [("BREAKER_CANCELED",)]
+    assert floor.rows("SELECT state FROM paper_venue.orders WHERE order_type = 'MARKET'") == [("CANCELED",)]
+
+
+def test_an_entry_that_waits_to_be_sent_is_withdrawn_and_not_sent(floor: TradingFloor) -> None:
+    """R6: between verdict and sending nothing is at the venue; the decision ends with the reason."""
+    made = decision()
+    floor.queue(made)
+    with OrderPath(floor.desk) as path:
+        claim = path.claim(made.decision_id)
+        assert isinstance(claim, Claim)
+        path.check_risk(made.decision_id, claim.token)
+        path.withdraw_entries(claim.token, ReasonCode.BREAKER_CANCELED)
+        path.submit(made.decision_id, claim.token)
+        assert path.settle(made.decision_id, claim.token) is OutboxStatus.REFUSED
+    assert outcome(floor, made) == ("REFUSED", ReasonCode.BREAKER_CANCELED)
+    assert floor.broker.submissions == []
+
+
+def test_an_entry_of_unknown_outcome_is_withdrawn_where_it_exists(floor: TradingFloor) -> None:
+    """R6, X3: it cannot be cancelled before it is known; nothing is given up for that."""
+    floor.broker.lose_answer.add("ENTRY")
+    floor.broker.down = True
+    execute(floor, decision())
+    with OrderPath(floor.desk) as path:
+        path.withdraw_entries(path.newest_token(), ReasonCode.BREAKER_CANCELED)
+        assert [(leg, state) for leg, _, state, _, _ in orders(floor)] == [("ENTRY", "UNKNOWN")]
+        floor.broker.down = False
+        path.withdraw_entries(path.newest_token(), ReasonCode.BREAKER_CANCELED)
+    assert [(leg, state) for leg, _, state, _, _ in orders(floor)] == [
+        ("ENTRY", "FILLED"),
+        ("STOP", "OPEN"),
+        ("TAKE_PROFIT", "OPEN"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "action", "sent"),
+    [("REDUCING", Action.BUY, False), ("REDUCING", Action.CLOSE, True), ("HALTED", Action.CLOSE, False)],
+)
+def test_a_mode_that_changes_after_the_verdict_is_obeyed(
+    floor: TradingFloor, mode: str, action: Action, *, sent: bool
+) -> None:
+    """R6: REDUCING sends exits only, HALTED nothing at all; asked again just before sending."""
+    if action is Action.CLOSE:
+        execute(floor, decision())
+        floor.pass_time(timedelta(minutes=1))
+    made = decision(as_of=floor.clock.now(), action=action)
+    floor.queue(made)
+    before = len(floor.broker.submissions)
+    with OrderPath(floor.desk) as path:
+        claim = path.claim(made.decision_id)
+        assert isinstance(claim, Claim)
+        assert path.check_risk(made.decision_id, claim.token).goes_on
+        floor.rows(
+            """INSERT INTO trading_modes (account, sequence, mode, changed_at, changed_by, reason, why)
+               VALUES (%s, 1, %s, now(), 'ann', 'MODE_OPERATOR', 'test') RETURNING 1""",
+            ACCOUNT,
+            mode,
+        )
+        assert path.submit(made.decision_id, claim.token).goes_on is sent
+    assert (len(floor.broker.submissions) > before) is sent
+    if not sent:
+        assert outcome(floor, made) == ("REFUSED", f"MODE_{mode}")
 
 
 def test_a_database_that_does_not_answer_is_not_an_empty_one(floor: TradingFloor) -> None:

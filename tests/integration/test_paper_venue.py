@@ -10,7 +10,7 @@ from builders import ACCOUNT, BTC, COSTS, INSTRUMENTS, START, StaticPrices, cand
 
 from triplegain_pipelines.domain.clock import ReplayClock
 from triplegain_pipelines.domain.ids import deterministic_id
-from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
+from triplegain_pipelines.domain.orders import Intent, Leg, OrderReference, OrderState, OrderType, Side, VenueOrder
 from triplegain_pipelines.execution.broker import VenueRejectionError
 from triplegain_pipelines.execution.matching import Costs
 from triplegain_pipelines.execution.paper_venue import PaperVenue
@@ -23,7 +23,7 @@ PAIR = deterministic_id("pair", 1)
 
 
 def venue_of(database: Database, costs: Costs = COSTS) -> PaperVenue:
-    return PaperVenue(database, StaticPrices(), ReplayClock(START), INSTRUMENTS, costs)
+    return PaperVenue(database, ACCOUNT, StaticPrices(), ReplayClock(START), INSTRUMENTS, costs)
 
 
 @pytest.fixture
@@ -56,28 +56,48 @@ def intent(
     )
 
 
+def sent(venue: PaperVenue, one: Intent) -> VenueOrder:
+    """Send the order now."""
+    return venue.submit(one, START, START + MINUTE)
+
+
+def reference(one: Intent) -> OrderReference:
+    """How the venue is asked for the order."""
+    return OrderReference(
+        client_order_id=one.client_order_id,
+        venue_order_id=None,
+        symbol=one.symbol,
+        side=one.side,
+        order_type=one.order_type,
+        quantity=one.quantity,
+        trigger_price=one.trigger_price,
+        sent_at=START,
+        expires_at=START + MINUTE,
+    )
+
+
 def rest(venue: PaperVenue, side: Side, stop: str, target: str) -> tuple[Intent, Intent]:
     """A stop and a target resting as a pair."""
     pair = intent(Leg.STOP, side, trigger=stop), intent(Leg.TAKE_PROFIT, side, trigger=target)
     for one in pair:
-        assert venue.submit(one).state is OrderState.OPEN
+        assert sent(venue, one).state is OrderState.OPEN
     return pair
 
 
 def test_a_market_order_pays_slippage_and_fee(venue: PaperVenue) -> None:
     """X1: without costs a paper profit is worth nothing; both are against the order on either side."""
-    bought = venue.submit(intent(quantity="0.3")).fills[0]
+    bought = sent(venue, intent(quantity="0.3")).fills[0]
     assert (bought.price, bought.fee, bought.fee_currency) == (Decimal("10005.00"), Decimal("3.0015"), "USDT")
-    sold = venue.submit(intent(Leg.EXIT, Side.SELL, quantity="0.3")).fills[0]
+    sold = sent(venue, intent(Leg.EXIT, Side.SELL, quantity="0.3")).fills[0]
     assert (sold.price, sold.fee) == (Decimal("9995.00"), Decimal("2.9985"))
 
 
 def test_prices_and_fees_are_rounded_against_the_order(database: Database) -> None:
     """X1: a rounding in one's own favour is a profit that does not exist."""
     venue = venue_of(database, replace(COSTS, slippage=Decimal("0.0000003"), fee=Decimal("0.00100001")))
-    bought = venue.submit(intent(quantity="0.00000001")).fills[0]
+    bought = sent(venue, intent(quantity="0.00000001")).fills[0]
     assert (bought.price, bought.fee) == (Decimal("10000.01"), Decimal("0.00000011"))
-    assert venue.submit(intent(Leg.EXIT, Side.SELL)).fills[0].price == Decimal("9999.99")
+    assert sent(venue, intent(Leg.EXIT, Side.SELL)).fills[0].price == Decimal("9999.99")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +125,7 @@ def test_a_stop_is_filled_at_its_trigger_or_worse(
     assert target
     changed = venue.match(ACCOUNT, candle(START, *bar))
     assert changed == (pair[0].client_order_id, pair[1].client_order_id)
-    filled, cancelled = (venue.lookup(one.client_order_id) for one in pair)
+    filled, cancelled = (venue.lookup(reference(one)) for one in pair)
     assert filled is not None
     assert cancelled is not None
     assert (filled.state, cancelled.state) == (OrderState.FILLED, OrderState.CANCELED)
@@ -125,7 +145,7 @@ def test_a_target_is_filled_at_its_trigger(venue: PaperVenue, side: Side, bar: t
     """X1: a resting target gets its price and no better one."""
     pair = rest(venue, side, *(("9900", "10200") if side is Side.SELL else ("10100", "9800")))
     venue.match(ACCOUNT, candle(START, *bar))
-    stop, target = (venue.lookup(one.client_order_id) for one in pair)
+    stop, target = (venue.lookup(reference(one)) for one in pair)
     assert stop is not None
     assert target is not None
     assert (stop.state, target.state) == (OrderState.CANCELED, OrderState.FILLED)
@@ -136,8 +156,8 @@ def test_where_both_are_touched_the_stop_comes_first(venue: PaperVenue) -> None:
     """X1: a bar does not tell which came first, and hope must not decide."""
     stop, target = rest(venue, Side.SELL, "9900", "10100")
     assert venue.match(ACCOUNT, candle(START, "10000", "10200", "9800", "10000"))
-    assert venue.lookup(stop.client_order_id).state is OrderState.FILLED  # type: ignore[union-attr]
-    assert venue.lookup(target.client_order_id).state is OrderState.CANCELED  # type: ignore[union-attr]
+    assert venue.lookup(reference(stop)).state is OrderState.FILLED  # type: ignore[union-attr]
+    assert venue.lookup(reference(target)).state is OrderState.CANCELED  # type: ignore[union-attr]
 
 
 def test_a_candle_that_opened_before_the_order_does_not_count(venue: PaperVenue) -> None:
@@ -158,12 +178,12 @@ def test_a_partial_fill_is_completed_by_a_later_candle(database: Database) -> No
     """X1: the rest comes strictly later, at the open, and the parts sum to the order."""
     venue = venue_of(database, replace(COSTS, fill_rate=0.000001))
     order = intent(quantity="1")
-    first = venue.submit(order)
+    first = sent(venue, order)
     assert first.state is OrderState.PARTIALLY_FILLED
     assert Decimal("0.2") <= first.fills[0].quantity <= Decimal("0.8")
     assert venue.match(ACCOUNT, candle(START, "10100", "10100", "10100", "10100")) == ()  # the same minute
     assert venue.match(ACCOUNT, candle(START + MINUTE, "10200", "10200", "10200", "10200"))
-    whole = venue.lookup(order.client_order_id)
+    whole = venue.lookup(reference(order))
     assert whole is not None
     assert whole.state is OrderState.FILLED
     assert sum(fill.quantity for fill in whole.fills) == order.quantity
@@ -174,42 +194,42 @@ def test_a_partial_fill_is_completed_by_a_later_candle(database: Database) -> No
 def test_the_fill_rate_is_kept_and_the_luck_does_not_depend_on_the_attempt(database: Database) -> None:
     """X1, X3: about the configured share is filled in one piece; a second attempt is filled as the first would."""
     venue = venue_of(database, replace(COSTS, fill_rate=0.8))
-    whole = [venue.submit(intent(number=number)).state is OrderState.FILLED for number in range(200)]
+    whole = [sent(venue, intent(number=number)).state is OrderState.FILLED for number in range(200)]
     assert 140 <= sum(whole) <= 180  # 160 expected, 5.7 a standard deviation
     for number in range(20):
-        first = venue.lookup(intent(number=number).client_order_id)
-        again = venue.submit(intent(number=number, attempt=2))
+        first = venue.lookup(reference(intent(number=number)))
+        again = sent(venue, intent(number=number, attempt=2))
         assert first is not None
         assert [fill.quantity for fill in again.fills] == [fill.quantity for fill in first.fills]
 
 
 def test_the_same_order_twice_is_one_order(venue: PaperVenue) -> None:
     """X3: the venue knows a client order id for ever."""
-    assert venue.submit(intent()) == venue.submit(intent())
+    assert sent(venue, intent()) == sent(venue, intent())
 
 
 def test_an_order_that_was_reported_absent_never_comes_alive(venue: PaperVenue) -> None:
     """X3: 'there is no such order' is only certain if it stays true."""
-    assert venue.lookup(intent().client_order_id) is None
+    assert venue.lookup(reference(intent())) is None
     with pytest.raises(VenueRejectionError, match="does not exist"):
-        venue.submit(intent())
-    assert venue.lookup(intent().client_order_id) is None
+        sent(venue, intent())
+    assert venue.lookup(reference(intent())) is None
 
 
 def test_a_cancellation_returns_what_was_there(venue: PaperVenue) -> None:
     """X3: a cancellation that comes after a fill must report the fill, not a fabricated cancel."""
     stop, target = rest(venue, Side.SELL, "9900", "10100")
     venue.match(ACCOUNT, candle(START, "10000", "10000", "9800", "9900"))
-    assert venue.cancel(stop.client_order_id).state is OrderState.FILLED
-    assert venue.cancel(target.client_order_id).state is OrderState.CANCELED
+    assert venue.cancel(reference(stop)).state is OrderState.FILLED
+    assert venue.cancel(reference(target)).state is OrderState.CANCELED
     with pytest.raises(VenueRejectionError):
-        venue.cancel(deterministic_id("nobody"))
+        venue.cancel(reference(intent(number=99)))
 
 
 def test_no_price_is_a_certain_refusal(database: Database) -> None:
     """Rule 4: without a price nothing was accepted, and the caller must know that for certain."""
     prices = StaticPrices({})
-    venue = PaperVenue(database, prices, ReplayClock(START), INSTRUMENTS, COSTS)
+    venue = PaperVenue(database, ACCOUNT, prices, ReplayClock(START), INSTRUMENTS, COSTS)
     with pytest.raises(VenueRejectionError, match="no price"):
-        venue.submit(intent())
-    assert venue.lookup(intent().client_order_id) is None
+        sent(venue, intent())
+    assert venue.lookup(reference(intent())) is None

@@ -1,26 +1,31 @@
 """The breaker sensor's tick over the simulated market: resting orders are walked, and what died is mended."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import dagster as dg
 import pytest
 from builders import BTC, Killed, MortalDatabase, decision, forget_trading, store_decisions
 
+from sensors.breakers import breaker_sensor
 from triplegain_pipelines.domain.clock import ReplayClock
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.market import Instrument, exact_price
 from triplegain_pipelines.domain.orders import Leg
+from triplegain_pipelines.domain.risk import BreakerName, BreakerState
 from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.matching import draw_seed, first_part
+from triplegain_pipelines.execution.operator import switch_breaker
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.operations.desks import current_prices, paper_desk
-from triplegain_pipelines.operations.feed import choose_feed
+from triplegain_pipelines.operations.feed import Feed, StoredFeed, choose_feed
 from triplegain_pipelines.operations.session import Session
-from triplegain_pipelines.operations.watch import Walked, open_session_account, watch
+from triplegain_pipelines.operations.watch import Cursor, Tick, Walked, open_session_account, watch
 from triplegain_pipelines.settings import Environment, load_settings
 from triplegain_pipelines.store.database import Database
 
@@ -28,6 +33,7 @@ pytestmark = pytest.mark.integration
 
 _BOUGHT_AT = datetime(2026, 1, 8, 12, 0, 20, tzinfo=UTC)
 _TICK = timedelta(seconds=20)
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass
@@ -37,7 +43,7 @@ class Watched:
     database: Database
     session: Session
     clock: ReplayClock
-    walked: Walked = field(default_factory=dict)
+    walked: Cursor = field(default_factory=dict)
 
     def desk(self, database: Database | None = None) -> Desk:
         """The account's desk, over another pool of connections if one is given."""
@@ -50,6 +56,7 @@ class Watched:
         while self._filled_whole(made) != whole:
             moved = made.as_of + timedelta(microseconds=1)
             made = decision(BTC, moved, account="demo", venue="simulated")
+        self.clock.advance_to(made.as_of)
         price = float(desk.prices.quote(BTC, self.clock.now()).price)
         made = replace(made, reference_price=price, atr=price / 2000)
         store_decisions(self.database, [made])
@@ -62,11 +69,13 @@ class Watched:
         seed = draw_seed(paper.seed, made.decision_id, Leg.ENTRY)
         return first_part(Decimal(1), Instrument(BTC), paper.fill_rate, seed) == 1
 
-    def tick(self, after: timedelta = _TICK, database: Database | None = None) -> None:
+    def tick(self, after: timedelta = _TICK, database: Database | None = None, feed: Feed | None = None) -> Tick:
         """One tick of the sensor, so much later."""
         self.clock.advance_to(self.clock.now() + after)
         used = database or self.database
-        _, self.walked = watch(used, self.session, self.desk(used), choose_feed(self.session), self.walked)
+        tick = watch(used, self.session, self.desk(used), feed or choose_feed(self.session), self.walked)
+        self.walked = tick.walked
+        return tick
 
     def tick_until(self, holds: Callable[[], object], after: timedelta = _TICK) -> None:
         """Tick until something holds, for three hours at most."""
@@ -131,7 +140,7 @@ def test_the_first_candle_that_touches_a_resting_order_fills_it(
         ("TAKE_PROFIT", "CANCELED" if lost else "FILLED"),
     ]
     assert watched.rows("SELECT 2100 + profit FROM trades") == [(equity,)]
-    assert watched.rows("SELECT beat_at FROM heartbeats") == [(watched.clock.now(),)]
+    assert watched.rows("SELECT beat_at FROM heartbeats WHERE name = 'breakers'") == [(watched.clock.now(),)]
 
 
 def test_the_rest_of_a_partial_fill_comes_and_is_protected(watched: Watched) -> None:
@@ -143,6 +152,101 @@ def test_the_rest_of_a_partial_fill_comes_and_is_protected(watched: Watched) -> 
     query = "SELECT 1 FROM orders JOIN intents USING (client_order_id) WHERE leg = 'ENTRY' AND state = 'FILLED'"
     watched.tick_until(lambda: watched.rows(query))
     assert_sound(watched, "after the second part")
+
+
+def test_a_candle_that_comes_late_is_still_shown(watched: Watched) -> None:
+    """X1: a minute that is repaired after the tick has gone on, with the stop in it: the stop would rest for ever."""
+    watched.buy()
+    minute = watched.clock.now().replace(second=0)
+    watched.tick(timedelta(minutes=1))
+    late = StoredFeed()
+    for number in range(1, 5):  # the second of these minutes is missing
+        if number != 2:
+            add_candle(watched, minute + number * _MINUTE, "level")
+    watched.tick(timedelta(minutes=5), feed=late)
+    assert watched.walked[BTC] == Walked(minute + 4 * _MINUTE, (minute + 2 * _MINUTE,))
+    assert watched.tick(feed=late).booked == ()
+    add_candle(watched, minute + 2 * _MINUTE, "through the stop")
+    tick = watched.tick(feed=late)
+    assert watched.rows("SELECT exit_leg FROM trades") == [("STOP",)]
+    (filled_at,) = tick.booked
+    assert minute + 2 * _MINUTE <= filled_at <= minute + 3 * _MINUTE
+
+
+def test_a_missing_candle_is_waited_for_an_hour_and_no_longer(watched: Watched) -> None:
+    """X1: a cursor that grows with every minute in which nobody traded."""
+    watched.buy()
+    minute = watched.clock.now().replace(second=0)
+    for number in (1, 90):
+        add_candle(watched, minute + number * _MINUTE, "level")
+    watched.tick(timedelta(minutes=92), feed=StoredFeed())
+    waited_for = [minute + number * _MINUTE for number in range(30, 90)]
+    assert watched.walked[BTC] == Walked(minute + 90 * _MINUTE, tuple(waited_for))
+
+
+def test_the_rest_of_an_entry_is_withdrawn_in_the_tick_that_stops_new_risk(watched: Watched) -> None:
+    """R6: a breaker opens, and the entry of a minute ago goes on filling at full size."""
+    watched.buy(whole=False)
+    switch_breaker(watched.desk(), BreakerName.RAPID_LOSS, BreakerState.OPEN, "ann", "look")
+    watched.tick(timedelta(seconds=5))
+    query = "SELECT o.state, o.reason_code FROM orders o JOIN intents USING (client_order_id) WHERE leg = 'ENTRY'"
+    assert watched.rows(query) == [("CANCELED", "BREAKER_CANCELED")]
+    assert_sound(watched, "after the withdrawal")
+
+
+def test_lineage_is_told_of_what_a_tick_books(watched: Watched) -> None:
+    """D1: a stop that fills in a tick, and books whose newest materialisation is of the day before."""
+    watched.buy()
+    watched.tick(timedelta(minutes=1))
+    watched.tick_until(lambda: touching(watched))
+    watched.clock.advance_to(watched.clock.now() + timedelta(seconds=80))
+    told = sensed(watched, json.dumps({BTC: [watched.walked[BTC].newest.isoformat()]}))
+    assert watched.rows("SELECT count(*) FROM trades") == [(1,)]
+    assert [(event.asset_key.to_user_string(), event.partition) for event in told.asset_events] == [
+        (name, "2026-01-08") for name in ("orders", "fills", "positions", "equity")
+    ]
+    after = sensed(watched, told.cursor)
+    assert (after.asset_events, after.cursor) == ([], "{}")
+
+
+@pytest.mark.parametrize(
+    "cursor", [None, "", "[]", '{"BTC/USDT": "2026-01-08T12:00:00+00:00"}', '{"BTC/USDT": []}', "{"]
+)
+def test_a_cursor_that_cannot_be_read_costs_work_only(watched: Watched, cursor: str | None) -> None:
+    """Rule 3: a cursor of an older version, or half of one, that stops the sensor for good."""
+    watched.buy()
+    watched.clock.advance_to(watched.clock.now() + timedelta(minutes=2))
+    written = sensed(watched, cursor).cursor
+    assert list(json.loads(written or "")) == [BTC]
+    assert "all breakers closed" in str(sensed(watched, written).skip_reason)
+
+
+def sensed(watched: Watched, cursor: str | None) -> dg.SensorResult:
+    """What the sensor itself answers."""
+    resources = {
+        "database": watched.database,
+        "session": watched.session,
+        "desk": watched.desk(),
+        "feed": choose_feed(watched.session),
+    }
+    result = breaker_sensor(dg.build_sensor_context(cursor=cursor, resources=resources))
+    assert isinstance(result, dg.SensorResult)
+    return result
+
+
+def add_candle(watched: Watched, opened_at: datetime, kind: str) -> None:
+    """A candle between stop and target, or one that goes through the stop, as a repair would store it."""
+    levels = [level for (level,) in watched.rows("SELECT trigger_price FROM intents WHERE trigger_price IS NOT NULL")]
+    middle = (min(levels) + max(levels)) / 2
+    low = min(levels) * Decimal("0.999") if kind == "through the stop" else middle
+    with watched.database.connection() as connection:
+        connection.execute(
+            """INSERT INTO market.candles (venue, symbol, timeframe, opened_at, open, high, low, close, volume, source)
+               VALUES ('simulated', %s, '1m', %s, %s, %s, %s, %s, 1, 'test')
+               ON CONFLICT (venue, symbol, timeframe, opened_at) DO UPDATE SET open = excluded.open,
+                   high = excluded.high, low = excluded.low, close = excluded.close""",
+            [BTC, opened_at, middle, middle, low, middle],
+        )
 
 
 def test_a_run_that_died_anywhere_is_mended_by_the_next_tick(watched: Watched) -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from risk_cases import AT, fill, intent
 
 from triplegain_pipelines.domain.orders import Fill, Intent, Leg, Side
-from triplegain_pipelines.portfolio.ledger import balances, deposit_postings, fill_postings
-from triplegain_pipelines.portfolio.positions import ClosedTrade, Position, apply_fill
+from triplegain_pipelines.portfolio.dust import Dust
+from triplegain_pipelines.portfolio.ledger import balances, deposit_postings, dust_postings, fill_postings
+from triplegain_pipelines.portfolio.positions import ClosedTrade, Position, apply_fill, fitting, written_off
 from triplegain_pipelines.portfolio.valuation import value
 
 pytestmark = pytest.mark.unit
@@ -167,3 +168,34 @@ def _net(one: Fill) -> Fraction:
     """What the fill added to the position, base fee included."""
     base_fee = Fraction(one.fee) if one.fee_currency == "BTC" else Fraction(0)
     return abs(one.side.sign * Fraction(one.quantity) - base_fee)
+
+
+@settings(max_examples=120, deadline=None)
+@given(histories(), st.decimals("0.00000001", "25", places=8))
+def test_a_fill_that_does_not_fit_is_split_to_the_last_digit(steps: Steps, quantity: Decimal) -> None:
+    """Trap 24, X4: what the position takes and what is unaccounted sum to the fill, and position + rest = balance."""
+    books = booked(steps)
+    side = Side.SELL if books.position is None or books.position.quantity > 0 else Side.BUY
+    late, order = fill(side, str(quantity), "100", "0.01", trade_id="late"), intent(side, Leg.STOP)
+    part, unaccounted = fitting(books.position, late, order)
+    after = books.position
+    if part is not None:
+        after, _ = apply_fill(books.position, part, order)
+    owned = balances(row for one, _ in [*steps, (late, order)] for row in fill_postings("test", one))
+    assert (after.quantity if after else 0) + unaccounted == owned["BTC"]
+
+
+@settings(max_examples=120, deadline=None)
+@given(histories())
+def test_position_and_dust_are_the_balance(steps: Steps) -> None:
+    """Trap 4, X4: a rest that is written off is owned all the same, and its cost is a loss of the trade."""
+    books = booked(steps)
+    if books.position is None or books.position.quantity < 0:
+        return
+    rest = books.position.quantity
+    trade = written_off(books.position, Leg.EXIT, AT)
+    left = Dust("test", "BTC/USDT", trade.decision_id, rest, Decimal(100), AT)
+    owned = balances([*(row for one, _ in steps for row in fill_postings("test", one)), *dust_postings(left)])
+    assert owned["BTC"] == rest
+    profit = sum((Fraction(one.profit) for one in [*books.trades, trade]), Fraction(0))
+    assert profit == flows(steps, "USDT")

@@ -14,7 +14,8 @@ from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store import orders
 from triplegain_pipelines.store.database import Database
-from triplegain_pipelines.store.orders import IllegalTransitionError, Order
+from triplegain_pipelines.store.orders import IllegalTransitionError, Move, Order
+from triplegain_pipelines.store.statements import statement
 
 pytestmark = pytest.mark.integration
 
@@ -42,17 +43,13 @@ def fresh_order(connection: psycopg.Connection, proposal, attempt: int) -> Order
 
 
 def moved(connection: psycopg.Connection, order: Order, state: OrderState, filled: Decimal) -> Order:
-    orders.move(
-        connection,
-        SCHEMA,
-        order,
-        state,
-        reason=ReasonCode.VENUE_ACCEPTED,
-        filled_quantity=filled,
-        venue_order_id=None,
-        at=START + timedelta(seconds=1),
-    )
-    return orders.read(connection, SCHEMA, order.client_order_id)  # type: ignore[return-value]
+    (made,) = orders.move(connection, SCHEMA, [to(order, state, filled)], START + timedelta(seconds=1))
+    assert made == orders.read(connection, SCHEMA, order.client_order_id)
+    return made
+
+
+def to(order: Order, state: OrderState, filled: Decimal) -> Move:
+    return Move(order, state, ReasonCode.VENUE_ACCEPTED, filled, None)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,10 +88,66 @@ def test_an_order_that_moved_meanwhile_is_not_moved_again(database: Database, pr
             moved(connection, stale, OrderState.REJECTED, Decimal(0))
 
 
+def test_several_orders_move_together_or_not_at_all(database: Database, proposal) -> None:
+    """X3: of answers that are taken over together none may get lost, and none counts twice."""
+    none = Decimal(0)
+    with database.connection() as connection:
+        first, second = (fresh_order(connection, proposal, attempt) for attempt in (2, 3))
+        gone = moved(connection, fresh_order(connection, proposal, 4), OrderState.CANCELED, none)
+        meant = [to(first, OrderState.OPEN, none), to(second, OrderState.FILLED, QUANTITY)]
+        made = orders.move(connection, SCHEMA, meant, START)
+        assert made == [orders.read(connection, SCHEMA, order.client_order_id) for order in (first, second)]
+        (opened, _) = made
+        stays = to(opened, OrderState.OPEN, none)
+        for wrong in (to(gone, OrderState.OPEN, none), to(first, OrderState.CANCELED, none), stays):
+            with pytest.raises(IllegalTransitionError), connection.transaction():
+                orders.move(connection, SCHEMA, [stays, wrong], START)
+            assert orders.read(connection, SCHEMA, first.client_order_id) == opened
+
+
 def test_an_order_is_handed_over_once(database: Database, proposal) -> None:
     """X3: once it counts as sent, nothing may send it again."""
     with database.connection() as connection:
         order = fresh_order(connection, proposal, 2)
-        orders.mark_submitted(connection, SCHEMA, order.client_order_id, START)
+        sent = orders.mark_submitted(connection, SCHEMA, order, START, START + timedelta(seconds=5))
+        assert sent == orders.read(connection, SCHEMA, order.client_order_id)
         with pytest.raises(IllegalTransitionError, match="never send it again"):
-            orders.mark_submitted(connection, SCHEMA, order.client_order_id, START)
+            orders.mark_submitted(connection, SCHEMA, sent, START, START + timedelta(seconds=5))
+
+
+@pytest.mark.parametrize("schema", ["paper_trading", "live_trading"])
+def test_the_table_in_the_database_is_the_one_in_the_code(database: Database, schema: str) -> None:
+    """Issue 4: two tables that differ would let through what the other refuses."""
+    with database.connection() as connection:
+        rows = connection.execute(statement("TABLE {schema}.order_transitions", schema)).fetchall()
+    assert sorted(rows) == sorted((before, after) for before, afters in TRANSITIONS.items() for after in afters)
+
+
+def test_the_database_refuses_what_the_table_does_not_have(database: Database, proposal) -> None:
+    """Issue 4: illegal transitions cannot be written, whoever writes them."""
+    for number, before in enumerate(OrderState):
+        for after in OrderState:
+            with psycopg.connect(database.url) as connection:
+                order = fresh_order(connection, proposal, 10 + number)
+                change = "UPDATE paper_trading.orders SET state = %s WHERE client_order_id = %s"
+                connection.execute("ALTER TABLE paper_trading.orders DISABLE TRIGGER legal")
+                connection.execute(change, [before, order.client_order_id])
+                connection.execute("ALTER TABLE paper_trading.orders ENABLE TRIGGER legal")
+                if before is after or after in TRANSITIONS[before]:
+                    connection.execute(change, [after, order.client_order_id])
+                else:
+                    with pytest.raises(psycopg.errors.RaiseException, match=f"cannot go from {before} to {after}"):
+                        connection.execute(change, [after, order.client_order_id])
+                connection.rollback()
+
+
+def test_the_database_takes_no_fill_back(database: Database, proposal) -> None:
+    """X3: what was filled stays filled, whoever writes."""
+    with psycopg.connect(database.url) as connection:
+        order = moved(connection, fresh_order(connection, proposal, 2), OrderState.PARTIALLY_FILLED, Decimal("0.5"))
+        with pytest.raises(psycopg.errors.RaiseException, match="cannot go back"):
+            connection.execute(
+                "UPDATE paper_trading.orders SET filled_quantity = 0.4 WHERE client_order_id = %s",
+                [order.client_order_id],
+            )
+        connection.rollback()

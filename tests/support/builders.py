@@ -6,23 +6,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import polars as pl
 import psycopg
 
 from triplegain_pipelines.backtest.walk import WalkPlan
-from triplegain_pipelines.domain.canonical import content_hash
+from triplegain_pipelines.domain.canonical import canonical_json, content_hash
 from triplegain_pipelines.domain.clock import Clock, ReplayClock
 from triplegain_pipelines.domain.decisions import Action, Decision, Regime
 from triplegain_pipelines.domain.errors import UnavailableError, UnknownOutcomeError
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.market import Candle, Instrument, Quote
-from triplegain_pipelines.domain.orders import Intent, VenueOrder
+from triplegain_pipelines.domain.orders import Execution, Intent, OrderReference, RestingAtVenue, VenueOrder
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.execution.account import open_account, queue_decisions
-from triplegain_pipelines.execution.broker import VenueRejectionError
+from triplegain_pipelines.execution.broker import NotExecutedError, VenueRejectionError, VenueTraits
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.guard import guard
 from triplegain_pipelines.execution.matching import Costs
@@ -44,10 +43,21 @@ COSTS = Costs(slippage=Decimal("0.0005"), fee=Decimal("0.001"), fill_rate=1.0, s
 DAY = timedelta(days=1)
 
 
+ROOMY = {
+    "MAX_ORDER_SIZE_USD": "1e9",
+    "MAX_DAILY_VOLUME_USD": "1e12",
+    "MAX_OPEN_POSITIONS": 100,
+    "MAX_DAILY_LOSS_USD": "1e9",
+    "MAX_POSITION_SIZE": "0.30",
+    "MAX_PORTFOLIO_VOLATILITY": 1.0,
+}
+"""Limits of money that let everything through that the other limits let through."""
+
+
 def limits(**changes: Any) -> RiskLimits:
-    """The limits of config/risk.yaml, with changes."""
+    """The limits of config/risk.yaml with roomy limits of money (R4), with changes."""
     configured = load_settings(Environment(profile="demo"), CONFIG).risk
-    return RiskLimits.model_validate({**configured.model_dump(), **changes})
+    return RiskLimits.model_validate({**configured.model_dump(), "money": ROOMY, **changes})
 
 
 def decision(
@@ -97,9 +107,21 @@ def decision(
 
 
 def store_decisions(database: Database, decisions: Iterable[Decision]) -> None:
-    """Write decisions with empty snapshots behind them."""
+    """Write decisions with empty snapshots behind them, and a calm market at their times."""
     made = list(decisions)
+    calm = canonical_json(
+        {
+            "volatilities": {BTC: 0.2, ETH: 0.2},
+            "percentiles": {BTC: 0.5, ETH: 0.5},
+            "correlations": [[BTC, ETH, 0.5]],
+        }
+    )
     with database.connection() as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            """INSERT INTO research.market_states (venue, as_of, document, code_version)
+               VALUES (%s, %s, %s, 'test') ON CONFLICT DO NOTHING""",
+            [(one.venue, one.as_of, calm) for one in made],
+        )
         cursor.executemany(
             """INSERT INTO research.snapshots (snapshot_id, venue, symbol, as_of, content_hash, data_version,
                    code_version, document) VALUES (%s, %s, %s, %s, %s, 'test', 'test', '{}') ON CONFLICT DO NOTHING""",
@@ -128,25 +150,38 @@ class StaticPrices:
 class LossyBroker:
     """A broker on the way to which requests and answers get lost, and which can be down or refuse.
 
-    Fault sets hold legs; each fault happens once. `submissions` counts what the order path tried to send.
+    Fault sets hold legs; each fault happens once. `submissions` counts what the order path tried to send, and `sent`
+    with the times it was given.
     """
 
     venue_behind: PaperVenue
     lose_request: set[str] = field(default_factory=set)
     lose_answer: set[str] = field(default_factory=set)
     refuse: set[str] = field(default_factory=set)
+    busy: set[str] = field(default_factory=set)
     lose_cancel: bool = False
     down: bool = False
     submissions: list[Intent] = field(default_factory=list)
+    sent: list[tuple[Intent, datetime, datetime]] = field(default_factory=list)
 
     @property
     def venue(self) -> str:
         """The venue behind."""
         return self.venue_behind.venue
 
-    def submit(self, intent: Intent) -> VenueOrder:
+    @property
+    def traits(self) -> VenueTraits:
+        """Those of the venue behind."""
+        return self.venue_behind.traits
+
+    def submit(self, intent: Intent, sent_at: datetime, expires_at: datetime) -> VenueOrder:
         """Pass the intent on, unless a fault is due."""
         self.submissions.append(intent)
+        self.sent.append((intent, sent_at, expires_at))
+        if intent.leg in self.busy:
+            self.busy.discard(intent.leg)
+            msg = "too busy, says the test"
+            raise NotExecutedError(msg, raw="busy")
         if intent.leg in self.lose_request:
             self.lose_request.discard(intent.leg)
             msg = "the request was lost"
@@ -154,28 +189,52 @@ class LossyBroker:
         if intent.leg in self.refuse:
             self.refuse.discard(intent.leg)
             msg = "refused by the test"
-            raise VenueRejectionError(msg)
-        answer = self.venue_behind.submit(intent)
+            raise VenueRejectionError(msg, raw="refused")
+        answer = self.venue_behind.submit(intent, sent_at, expires_at)
         if intent.leg in self.lose_answer:
             self.lose_answer.discard(intent.leg)
             msg = "the answer was lost"
             raise UnknownOutcomeError(msg)
         return answer
 
-    def cancel(self, client_order_id: UUID) -> VenueOrder:
+    def cancel(self, order: OrderReference) -> VenueOrder:
         """Pass the cancellation on, unless it gets lost."""
         if self.lose_cancel:
             self.lose_cancel = False
             msg = "the cancellation was lost"
             raise UnknownOutcomeError(msg)
-        return self.venue_behind.cancel(client_order_id)
+        return self.venue_behind.cancel(order)
 
-    def lookup(self, client_order_id: UUID) -> VenueOrder | None:
+    def lookup(self, order: OrderReference) -> VenueOrder | None:
         """Ask the venue, unless it is down."""
         if self.down:
             msg = "the venue is down"
             raise UnavailableError(msg)
-        return self.venue_behind.lookup(client_order_id)
+        return self.venue_behind.lookup(order)
+
+    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
+        """Pass the change on."""
+        return self.venue_behind.amend_stop(order, trigger_price)
+
+    def open_orders(self) -> tuple[RestingAtVenue, ...]:
+        """What the venue behind has open."""
+        return self.venue_behind.open_orders()
+
+    def executions(self, since: datetime) -> tuple[Execution, ...]:
+        """What the venue behind has traded."""
+        return self.venue_behind.executions(since)
+
+    def balances(self) -> Mapping[str, Decimal] | None:
+        """What the venue behind holds."""
+        return self.venue_behind.balances()
+
+    def instruments(self, symbols: Sequence[str]) -> Mapping[str, Instrument]:
+        """Those of the venue behind."""
+        return self.venue_behind.instruments(symbols)
+
+    def keep_alive(self, timeout: timedelta | None) -> None:
+        """Pass it on."""
+        self.venue_behind.keep_alive(timeout)
 
 
 @dataclass
@@ -221,7 +280,7 @@ def trading_floor(
     """An open paper account at 10,000 USDT for a bitcoin, with a fresh heartbeat."""
     clock = clock if isinstance(clock, ReplayClock) else ReplayClock(START)
     prices = StaticPrices()
-    venue = PaperVenue(database, prices, clock, INSTRUMENTS, costs)
+    venue = PaperVenue(database, ACCOUNT, prices, clock, INSTRUMENTS, costs)
     broker = LossyBroker(venue)
     desk = Desk(
         database=database,
@@ -317,8 +376,22 @@ class MortalDatabase(Database):
 
 def forget_trading(database: Database) -> None:
     """Empty all tables of trading, and keep the research: a fresh start with the same decisions."""
-    guarded = ("fills", "ledger", "intents", "verdicts", "trading_events")
-    plain = ("outbox", "proposals", "orders", "positions", "trades", "equity", "risk_state", "accounts", "balances")
+    guarded = ("fills", "ledger", "intents", "verdicts", "trading_events", "venue_answers")
+    plain = (
+        "dust",
+        "flows",
+        "reconciliations",
+        "journal",
+        "outbox",
+        "proposals",
+        "orders",
+        "positions",
+        "trades",
+        "equity",
+        "risk_state",
+        "accounts",
+        "balances",
+    )
     tables = [f"paper_trading.{table}" for table in (*guarded, *plain)]
     tables += [f"paper_venue.{table}" for table in ("client_order_ids", "orders", "fills")]
     tables += [f"ops.{table}" for table in ("fences", "heartbeats", "breakers", "breaker_changes", "replays")]

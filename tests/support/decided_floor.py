@@ -29,6 +29,7 @@ from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.operations.audit import verify
 from triplegain_pipelines.operations.evidence import gather
+from triplegain_pipelines.operations.market_states import work_out
 from triplegain_pipelines.operations.recomputation import VerifyStep
 from triplegain_pipelines.operations.rolling import roll_up_days
 from triplegain_pipelines.operations.session import Session
@@ -94,6 +95,7 @@ def make_decision(database: Database) -> Decided:
     """Gather the evidence of what is stored, decide to buy, and trade."""
     clock = ReplayClock(AS_OF)
     session = Session(ACCOUNT, MARKET, (BTC,), replay=True, settings=CONFIGURED, clock=clock)
+    work_out(database, session, DECIDED_AT, DECIDED_AT + MINUTE)
     evidence = gather(database, session, BTC, DECIDED_AT, DECIDED_AT + MINUTE)
     [snapshot] = evidence.snapshots
     signals = assess(snapshot)

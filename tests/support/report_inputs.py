@@ -48,8 +48,14 @@ def make_inputs(
             "at": [START + timedelta(days=day + 1) for day in range(len(equities))],
             "equity": [float(value) for value in equities],
             "positions_value": [100.0] * len(equities),
+            "external_flow": [0.0] * len(equities),
         },
-        schema={"at": pl.Datetime("us", "UTC"), "equity": pl.Float64, "positions_value": pl.Float64},
+        schema={
+            "at": pl.Datetime("us", "UTC"),
+            "equity": pl.Float64,
+            "positions_value": pl.Float64,
+            "external_flow": pl.Float64,
+        },
     )
     prices = pl.DataFrame(
         {

@@ -1,23 +1,12 @@
 """docs/data.md: its tables are made from the code and the configuration, so they cannot say something else."""
 
-import os
-import re
-from collections.abc import Sequence
-from pathlib import Path
-
 import pytest
+from generated_docs import assert_made_of, table
 
 from triplegain_pipelines.domain.quality import GapKind, QualityCode
 from triplegain_pipelines.settings import load_settings
 
 pytestmark = pytest.mark.unit
-
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "data.md"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def _venues() -> str:
@@ -36,31 +25,18 @@ def _venues() -> str:
         for name, venue in load_settings().venues.venues.items()
     ]
     head = ("venue", "candles by REST", "trades by REST", "a minute without a trade", "followed by", "calls a second")
-    return _table(head, rows)
-
-
-def documentation() -> str:
-    """The page with its tables made anew."""
-    tables = {
-        "venues": _venues(),
-        "gaps": _table(("kind", "meaning"), [(f"`{kind}`", kind.meaning) for kind in GapKind]),
-        "codes": _table(
-            ("code", "effect", "meaning"), [(f"`{code}`", code.effect.value, code.meaning) for code in QualityCode]
-        ),
-    }
-    page = DOCS.read_text()
-    for name, table in tables.items():
-        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
-        page, found = re.subn(pattern, lambda part, made=table: f"{part[1]}{made}\n{part[2]}", page, flags=re.DOTALL)
-        assert found == 1, f"{DOCS.name} has no place for the table {name}"
-    return page
+    return table(head, rows)
 
 
 def test_the_tables_are_the_code() -> None:
     """M4: a finding whose code the documentation does not explain, or a limit that it states wrongly."""
-    if os.environ.get("TRIPLEGAIN_WRITE_DOCS"):
-        DOCS.write_text(documentation())
-    assert DOCS.read_text() == documentation()
+    codes = [(f"`{code}`", code.effect.value, code.meaning) for code in QualityCode]
+    parts = {
+        "venues": _venues(),
+        "gaps": table(("kind", "meaning"), [(f"`{kind}`", kind.meaning) for kind in GapKind]),
+        "codes": table(("code", "effect", "meaning"), codes),
+    }
+    assert_made_of("data.md", parts)
 
 
 def test_every_code_is_its_own_value_and_has_a_sentence() -> None:

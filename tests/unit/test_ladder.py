@@ -1,13 +1,17 @@
 """The drawdown ladder and the risk state that remembers its lock."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from risk_cases import AT, LIMITS, D
 
+from triplegain_pipelines.domain.risk import fall
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
-from triplegain_pipelines.risk.state import after_trade, initial_risk_state, marked, unlocked
+from triplegain_pipelines.risk.state import after_flow, after_trade, initial_risk_state, marked, unlocked
 
 pytestmark = pytest.mark.unit
 
@@ -72,3 +76,39 @@ def test_losses_are_counted_until_a_win() -> None:
     assert (state.losses_in_a_row, state.last_loss_risk) == (3, D(10))
     won = after_trade(state, D("0.01"), D(10))
     assert (won.losses_in_a_row, won.last_loss_risk) == (0, None)
+
+
+MONEY = st.decimals("0.01", "1e9", places=2)
+
+
+@given(peak=MONEY, opened=MONEY, before=MONEY, flows=st.lists(st.decimals("-1e6", "1e6", places=8), max_size=6))
+@example(peak=D(1000), opened=D(1000), before=D(800), flows=[D(-799)])
+def test_payments_change_no_fraction(peak: Decimal, opened: Decimal, before: Decimal, flows: list[Decimal]) -> None:
+    """R5: drawdown and the day's loss are of trading; whatever is paid in or out leaves them as they were."""
+    state = replace(initial_risk_state(max(peak, before), AT), day_start_equity=opened)
+    fractions = fall(state.peak_equity, before), fall(opened, before)
+    worth = before
+    for flow in flows:
+        if worth + flow > D("0.01"):
+            state = after_flow(state, worth, worth + flow)
+            worth += flow
+    assert abs(fall(state.peak_equity, worth) - fractions[0]) < D("1e-18")
+    assert abs(fall(state.day_start_equity, worth) - fractions[1]) < D("1e-18")
+    assert state.day_opened_equity == max(peak, before)
+    assert state.day_flow == worth - before  # so that the loss in money leaves them out
+
+
+def test_a_payment_into_an_account_without_equity_starts_anew() -> None:
+    """R5: a fraction of nothing is nothing; but no payment opens the ladder's lock."""
+    state = replace(marked(initial_risk_state(D(1000), AT), D(0), AT, LADDER), losses_in_a_row=4)
+    paid = after_flow(state, D(0), D(500))
+    assert (paid.peak_equity, paid.day_start_equity, paid.day_flow) == (D(500), D(500), D(500))
+    assert paid.drawdown_locked
+    assert paid.losses_in_a_row == 4
+
+
+def test_a_withdrawal_of_everything_leaves_nothing_to_fall_from() -> None:
+    """R5: a peak that stayed would lock the account at the next payment."""
+    state = after_flow(initial_risk_state(D(1000), AT), D(1000), D(0))
+    assert (state.peak_equity, state.day_flow) == (D(0), D(-1000))
+    assert not marked(state, D(0), AT, LADDER).drawdown_locked

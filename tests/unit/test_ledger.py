@@ -1,10 +1,13 @@
 """The double entry of fills and deposits."""
 
+from uuid import UUID
+
 import pytest
 from risk_cases import AT, D, fill
 
 from triplegain_pipelines.domain.orders import Fill, Side
-from triplegain_pipelines.portfolio.ledger import balances, deposit_postings, fill_postings
+from triplegain_pipelines.portfolio.dust import Dust
+from triplegain_pipelines.portfolio.ledger import balances, deposit_postings, dust_postings, fill_postings
 
 pytestmark = pytest.mark.unit
 
@@ -61,3 +64,14 @@ def test_balances_are_what_is_owned() -> None:
         *fill_postings("test", fill(Side.SELL, "2", "101", "0.2")),
     ]
     assert balances(postings) == {"BTC": D(0), "USDT": D("2101.6")}
+
+
+def test_dust_is_owned_and_no_holding() -> None:
+    """Trap 4: what cannot be sold stays the account's, so that its balance is what the venue has."""
+    left = dust_postings(Dust("test", "BTC/USDT", UUID(int=2), D("0.1"), D(100), AT))
+    assert {(row.posting.value, row.currency): row.amount for row in left} == {
+        ("holdings", "BTC"): D("-0.1"),
+        ("dust", "BTC"): D("0.1"),
+    }
+    bought = fill_postings("test", fill(Side.BUY, "0.1", "100"))
+    assert balances([*bought, *left]) == balances(bought)

@@ -1,5 +1,6 @@
 """Performance metrics against values worked by hand; definitions: trading engines notes, section 6.2."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -23,6 +24,7 @@ from triplegain_pipelines.evaluation.performance import (
     sortino,
     trade_metrics,
     wilson_interval,
+    without_flows,
 )
 from triplegain_pipelines.store.performance import ExecutedOrder, TradeRecord
 
@@ -33,15 +35,23 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
 
-def marks(*rows: tuple[float, float], positions: float = 0.0) -> pl.DataFrame:
-    """An equity frame of (days after the start, equity)."""
+def marks(
+    *rows: tuple[float, float], positions: float = 0.0, paid: Mapping[float, float] | None = None
+) -> pl.DataFrame:
+    """An equity frame of (days after the start, equity), with what was `paid` in by day."""
     return pl.DataFrame(
         {
             "at": [START + timedelta(days=days) for days, _ in rows],
             "equity": [equity for _, equity in rows],
             "positions_value": [positions for _ in rows],
+            "external_flow": [(paid or {}).get(days, 0.0) for days, _ in rows],
         },
-        schema={"at": pl.Datetime("us", "UTC"), "equity": pl.Float64, "positions_value": pl.Float64},
+        schema={
+            "at": pl.Datetime("us", "UTC"),
+            "equity": pl.Float64,
+            "positions_value": pl.Float64,
+            "external_flow": pl.Float64,
+        },
     )
 
 
@@ -277,3 +287,52 @@ def test_wilson_interval_of_a_known_example() -> None:
     assert interval is not None
     assert (round(interval.low, 4), round(interval.high, 4)) == (0.2553, 0.3662)
     assert wilson_interval(0, 0) is None
+
+
+def test_returns_leave_payments_out() -> None:
+    """B3: an account that doubled because its owner paid in has earned nothing, an emptied one has lost nothing."""
+    # 1000 earns 10 %, 1100 is paid in, then 5 % are lost; 1990 are paid out, then 10 % are earned on 100.
+    equity = marks((1, 1100), (1.5, 2200), (2, 2090), (2.5, 100), (3, 110), paid={1.5: 1100, 2.5: -1990})
+    returns = daily_returns(equity, START, START + 3 * DAY, 1000)
+    assert returns == pytest.approx([0.10, -0.05, 0.10])
+    found = portfolio_metrics(equity, START, START + 3 * DAY, 1000)
+    assert found.total_return == pytest.approx(1.1 * 0.95 * 1.1 - 1)
+    assert (found.final_equity, found.paid_in) == (110, -890)
+    assert found.drawdown.depth == pytest.approx(0.05)
+    assert found.sharpe == pytest.approx(sharpe([0.10, -0.05, 0.10]))
+
+
+def test_a_payment_brings_nothing_back_that_was_lost_altogether() -> None:
+    """B3: money paid into an account that lost all of it is no recovery."""
+    equity = marks((1, 0), (1.5, 500), (2, 600), paid={1.5: 500})
+    found = portfolio_metrics(equity, START, START + 2 * DAY, 1000)
+    assert (found.total_return, found.drawdown.depth) == (-1, 1)
+
+
+def test_an_account_that_was_emptied_and_filled_again_goes_on_where_it_was() -> None:
+    """B3: the time without money is neither a loss nor a gain."""
+    equity = marks((1, 1200), (1.5, 0), (2, 0), (2.5, 50), (3, 55), paid={1.5: -1200, 2.5: 50})
+    assert daily_returns(equity, START, START + 3 * DAY, 1000) == pytest.approx([0.2, 0.0, 0.1])
+
+
+@given(
+    growths=st.lists(st.floats(0.5, 2), min_size=2, max_size=12),
+    payments=st.lists(st.floats(-0.8, 3), min_size=2, max_size=12),
+)
+def test_payments_change_no_return_whatever_their_size(growths: list[float], payments: list[float]) -> None:
+    """B3: the same trading with other payments has the same returns (payments as fractions of what is there)."""
+    worth, plain, rows, paid = 1000.0, [1000.0], [], {}
+    for number, (growth, payment) in enumerate(zip(growths, payments, strict=False)):
+        day = number / 4
+        before = worth * growth
+        worth = before * (1 + payment)
+        rows.append((day, worth))
+        paid[day] = worth - before
+        plain.append(plain[-1] * growth)
+    assert without_flows(marks(*rows, paid=paid))["equity"].to_list() == pytest.approx(plain[1:], rel=1e-9)
+
+
+def test_without_payments_not_a_digit_changes() -> None:
+    """B3: results of accounts without payments stay what they were."""
+    equity = marks((1, 0.1 + 0.2), (2, 1 / 3))
+    assert without_flows(equity)["equity"].to_list() == equity["equity"].to_list()

@@ -10,7 +10,7 @@ from risk_cases import AT, D, fill, intent
 from triplegain_pipelines.domain.decisions import Direction
 from triplegain_pipelines.domain.errors import DataError, UnavailableError
 from triplegain_pipelines.domain.orders import Fill, Intent, Leg, Side
-from triplegain_pipelines.portfolio.positions import ClosedTrade, Position, apply_fill
+from triplegain_pipelines.portfolio.positions import ClosedTrade, Position, apply_fill, fitting, written_off
 from triplegain_pipelines.portfolio.valuation import value
 
 pytestmark = pytest.mark.unit
@@ -144,7 +144,7 @@ def test_a_position_that_opened_beyond_its_stop_had_no_risk_to_measure_by() -> N
         (fill(BUY, "1", "100"), EXIT),  # not what the order said
         (fill(BUY, "1", "100", symbol="ETH/USDT"), intent(symbol="ETH/USDT")),
         (fill(BUY, "1", "100"), intent(account="other")),
-        (fill(BUY, "1", "100", "1", "BTC"), ENTRY),  # nothing left after the fee
+        (fill(BUY, "1", "100", "1.1", "BTC"), ENTRY),  # the fee takes more than was bought
     ],
 )
 def test_a_fill_that_cannot_be_is_refused(one: Fill, order: Intent) -> None:
@@ -158,6 +158,73 @@ def test_a_reducing_fill_needs_a_position() -> None:
     """Trap 24: an exit counted twice must not open a short."""
     with pytest.raises(DataError, match="0 is held"):
         apply_fill(None, fill(SELL, "1", "100"), EXIT)
+
+
+def test_more_than_there_is_ends_the_position_and_leaves_the_rest_unaccounted() -> None:
+    """Trap 24: a late fill after another exit sells somebody else's coins; the position must end, and it must show."""
+    position, _ = held((fill(BUY, "1", "100", "0.1"), ENTRY))
+    part, left = fitting(position, fill(SELL, "1.5", "110", "0.3"), EXIT)
+    assert left == D("-0.5")
+    assert part == fill(SELL, "1", "110", "0.3")
+    after, trade = apply_fill(position, part, EXIT)
+    assert after is None
+    assert trade is not None
+    assert trade.profit == D("9.6")
+    whole, left = fitting(position, fill(SELL, "0.4", "110"), EXIT)
+    assert (whole, left) == (fill(SELL, "0.4", "110"), 0)
+    assert fitting(None, fill(SELL, "0.4", "110"), EXIT) == (None, D("-0.4"))
+
+
+def test_a_base_fee_beyond_the_position_is_paid_in_quote_by_the_trade() -> None:
+    """Trap 5: selling all of it with a fee in base takes more than there was; the fee is a cost all the same."""
+    position, _ = held((fill(BUY, "1", "100"), ENTRY))
+    part, left = fitting(position, fill(SELL, "1", "110", "0.01", "BTC"), EXIT)
+    assert left == D("-0.01")
+    assert part is not None
+    assert (part.quantity, part.fee, part.fee_currency) == (D(1), D("1.1"), "USDT")
+
+
+def test_a_fill_that_its_fee_eats_is_a_cost() -> None:
+    """Trap 5: the smallest fill and the smallest fee; refused for ever, it would block the order."""
+    position, _ = held((fill(BUY, "1", "100"), ENTRY))
+    eaten = fill(BUY, "0.01", "100", "0.01", "BTC")
+    assert fitting(position, eaten, ENTRY) == (eaten, 0)
+    after, _ = apply_fill(position, eaten, ENTRY)
+    assert after is not None
+    assert (after.quantity, after.average_entry, after.fees) == (D(1), D(100), D(1))
+    assert fitting(None, fill(BUY, "0.01", "100", "0.02", "BTC"), ENTRY) == (None, D("-0.01"))
+
+
+def test_an_entry_against_the_position_is_unaccounted() -> None:
+    """X4: it must not make the position smaller without a trade."""
+    short, _ = held((fill(SELL, "1", "100"), intent(SELL)))
+    assert fitting(short, fill(BUY, "0.4", "100"), ENTRY) == (None, D("0.4"))
+
+
+@pytest.mark.parametrize(
+    ("one", "order"),
+    [
+        (fill(BUY, "1", "100"), EXIT),
+        (fill(BUY, "1", "100", symbol="ETH/USDT"), ENTRY),
+        (fill(BUY, "1", "100"), intent(account="other")),
+    ],
+)
+def test_a_fill_of_another_order_fits_nothing(one: Fill, order: Intent) -> None:
+    """X3: an answer about something else must not be booked at all."""
+    position, _ = held((fill(BUY, "1", "100"), ENTRY))
+    with pytest.raises(DataError, match="is none of"):
+        fitting(position, one, order)
+
+
+def test_a_rest_that_cannot_be_sold_is_given_up_for_nothing() -> None:
+    """Trap 4: 1 bought at 100, 0.9 sold at 110, 0.1 left: 99 for 100, and the trade ends."""
+    rest, _ = held((fill(BUY, "1", "100"), ENTRY), (fill(SELL, "0.9", "110"), EXIT), stop=D(90))
+    assert rest is not None
+    trade = written_off(rest, Leg.EXIT, AT)
+    assert (trade.quantity, trade.profit, trade.entry_price, trade.r_multiple) == (D(1), D(-1), D(100), D("-0.1"))
+    whole, _ = held((fill(BUY, "0.1", "100", "0.01"), ENTRY))
+    assert whole is not None
+    assert written_off(whole, Leg.STOP, AT).profit == D("-10.01")
 
 
 def test_equity_is_cash_and_positions() -> None:

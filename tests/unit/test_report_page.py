@@ -237,8 +237,9 @@ def test_the_deepest_fall_survives_the_thinning_of_the_chart() -> None:
             "at": [START + timedelta(minutes=index + 1) for index in range(minutes)],
             "equity": values,
             "positions_value": 0.0,
+            "external_flow": 0.0,
         },
-        schema={"at": pl.Datetime("us", "UTC"), "equity": pl.Float64, "positions_value": pl.Float64},
+        schema_overrides={"at": pl.Datetime("us", "UTC")},
     )
     portfolio = portfolio_metrics(equity, START, END, 2100)
     depths = json.loads(drawdown_chart(make_inputs(equity=equity, portfolio=portfolio)))["data"][0]["y"]

@@ -89,7 +89,7 @@ def test_symbols_of_two_quote_currencies_are_refused(config: Path) -> None:
 
 def test_a_missing_profile_names_those_that_exist(config: Path) -> None:
     """A typing error in TRIPLEGAIN_PROFILE must say what could have been meant."""
-    with pytest.raises(SettingsError, match="demo, paper"):
+    with pytest.raises(SettingsError, match="demo, live, paper"):
         load_settings(Environment(profile="papre"), config)
 
 

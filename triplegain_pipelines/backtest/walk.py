@@ -7,6 +7,8 @@ the price with which the next candle opens: nothing is known before it could hav
 
 A killed walk goes on where it was. Everything before `walked_until` is in the database; what happens at it may be half
 done, and doing it again changes only what is missing.
+
+The breakers see what they see in paper trading, as far as history tells it (`recorded`).
 """
 
 from collections import deque
@@ -22,6 +24,7 @@ import numpy.typing as npt
 import polars as pl
 
 from triplegain_pipelines.backtest.minutes import MINUTE, CandlePrices, Minutes
+from triplegain_pipelines.backtest.recorded import RecordedSurroundings
 from triplegain_pipelines.domain.clock import ReplayClock
 from triplegain_pipelines.domain.decisions import Action, Decision
 from triplegain_pipelines.domain.market import Instrument, exact_price
@@ -36,9 +39,10 @@ from triplegain_pipelines.execution.paper_venue import PaperVenue, costs_of
 from triplegain_pipelines.risk.breakers import BreakerChange
 from triplegain_pipelines.settings.profile import PaperSettings
 from triplegain_pipelines.settings.risk import RiskLimits
-from triplegain_pipelines.store import breakers, equity, orders, replays, risk_state
+from triplegain_pipelines.store import anomalies, breakers, equity, orders, replays, risk_state
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.equity import EquityMark
+from triplegain_pipelines.store.fences import TAKEOVER_SECONDS
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.replays import Replay
 
@@ -79,7 +83,7 @@ def walk_history(database: Database, plan: WalkPlan, on_progress: Callable[[date
         for symbol, frame in sorted(plan.candles.items())
     }
     prices = CandlePrices(minutes, plan.validity)
-    venue = PaperVenue(database, prices, clock, plan.instruments, costs_of(plan.paper))
+    venue = PaperVenue(database, replay.account, prices, clock, plan.instruments, costs_of(plan.paper))
     desk = Desk(
         database=database,
         account=replay.account,
@@ -99,7 +103,7 @@ def walk_history(database: Database, plan: WalkPlan, on_progress: Callable[[date
         currency=plan.currency,
         simulated=plan.simulated,
     )
-    with OrderPath(desk) as path:
+    with OrderPath(desk, wait=TAKEOVER_SECONDS) as path:
         _Walk(desk, clock, path, venue, minutes, plan).run(on_progress or (lambda _: None))
     return desk
 
@@ -127,7 +131,8 @@ class _Walk:
         self._venue = venue
         self._minutes = minutes
         self._replay = plan.replay
-        self._window = timedelta(minutes=plan.limits.breakers.rapid_loss.window_minutes)
+        self._rules = plan.limits.breakers
+        self._window = timedelta(minutes=self._rules.rapid_loss.window_minutes)
         due = sorted(plan.decisions, key=lambda made: (acted_on_at(made.as_of), made.as_of, made.symbol))
         self._due = {at: list(made) for at, made in groupby(due, key=lambda made: acted_on_at(made.as_of))}
         self._at = plan.replay.starts_at
@@ -137,6 +142,8 @@ class _Walk:
         self._recent: deque[tuple[datetime, Decimal]] = deque()
         self._marks: list[EquityMark] = []
         self._changes: list[BreakerChange] = []
+        self._failed: list[datetime] = []
+        self._around: RecordedSurroundings
 
     def run(self, on_progress: Callable[[datetime], None]) -> None:
         """Walk to the end."""
@@ -158,13 +165,18 @@ class _Walk:
 
     def _resume(self) -> None:
         """Finish what a killed walk left half done at the moment it had reached."""
-        with self._desk.database.connection() as connection:
-            reached = replays.read(connection, self._desk.account).walked_until
+        replay, database = self._replay, self._desk.database
+        self._around = RecordedSurroundings(database, replay, self._minutes, self._desk.limits.breakers)
+        with database.connection() as connection:
+            reached = replays.read(connection, replay.account).walked_until
         if reached is None:
             self._token = self._path.reconcile()
             self._reload()
             return
         self._at = reached
+        decided = [at for at in self._due if at <= reached]
+        if decided:
+            self._around.decide(max(decided))
         self._clock.advance_to(reached)
         self._match()
         self._token = self._path.reconcile([made.decision_id for made in self._due.get(reached, ())])
@@ -226,10 +238,13 @@ class _Walk:
 
     def _mark(self) -> None:
         """Mark the account at the newest closes, in memory."""
+        if self._at in self._due:
+            self._around.decide(self._at)
         while self._recent and self._recent[0][0] < self._at - self._window:
             self._recent.popleft()
         window = [worth for _, worth in self._recent]
-        marking = mark(self._books, self._closes(), window, self._desk.limits, self._at)
+        around = self._around.at(self._at, self._failed)
+        marking = mark(self._books, self._closes(), window, around, self._desk.limits, self._at)
         self._books = marking.books
         self._recent.append((self._at, marking.mark.equity))
         self._marks.append(marking.mark)
@@ -261,6 +276,10 @@ class _Walk:
         with account_transaction(self._desk, None) as transaction:
             self._books = load_books(transaction)
             self._working = orders.alive(transaction.connection, self._desk.schema, self._desk.account)
+            failed_from = self._at - timedelta(minutes=self._rules.anomaly.window_minutes)
+            self._failed = anomalies.failed_orders(
+                transaction.connection, self._desk.schema, self._desk.account, failed_from
+            )
             if not self._recent:
                 since = self._at - self._window
                 marks = equity.since(transaction.connection, self._desk.schema, self._desk.account, since)

@@ -18,7 +18,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Narrative:
-    """A trade as a person tells it. `quote` is the consensus's own explanation, word for word."""
+    """A trade as a person tells it. `quote` is the decision's own explanation, word for word."""
 
     trade: TradeRecord
     opening: str
@@ -31,9 +31,10 @@ def narrate(trade: TradeRecord, currency: str) -> Narrative:
     """Tell one trade. Prices and profit are in `currency`."""
     base, _ = split_symbol(trade.symbol)
     verb = "Bought" if trade.direction is Direction.LONG else "Sold"
+    why = f"{trade.answers} of 6 seats answered and put the chance of a rise at {trade.p_up:.0%}"
     opening = (
         f"{verb} {plain(trade.quantity)} {base} at {plain(trade.entry_price)} in a {trade.regime.replace('_', ' ')} "
-        f"market: {trade.answers} of 6 seats answered and put the chance of a rise at {trade.p_up:.0%}."
+        f"market: {'the account was rebalanced' if trade.rebalancing else why}."
     )
     ending = (
         f"{_ENDINGS[trade.exit_leg]} after {lasted(trade.closed_at - trade.opened_at)} at {plain(trade.exit_price)}: "

@@ -4,8 +4,9 @@ The year has 365 days, a day is a UTC day, and a metric that has no meaning for 
 infinity or NaN. Money comes in as Decimal and leaves as float, because what leaves is a statistic for a report.
 What the market itself did belongs to benchmarks.py, and what is good enough to validation.py.
 
-An equity frame has the columns `at` (UTC, sorted), `equity` and `positions_value` (signed market value), both
-marked to market in the account's currency and net of fees.
+An equity frame has the columns `at` (UTC, sorted), `equity`, `positions_value` (signed market value), both marked to
+market in the account's currency and net of fees, and `external_flow`, what was paid in or out since the mark before.
+Returns and drawdowns are time-weighted: a payment is neither, and its size weighs nothing.
 """
 
 import math
@@ -60,11 +61,13 @@ class PortfolioMetrics:
 
     `calmar` is the yearly growth over the deepest drawdown; where `calmar_since_start` is true the period is shorter
     than a year and the total return stands in for the growth. `days` counts the whole UTC days behind the ratios.
+    `paid_in` is what was paid in less what was paid out; the equities are money with it, the returns leave it out.
     """
 
     days: int
     starting_equity: float
     final_equity: float
+    paid_in: float
     total_return: float
     sharpe: float | None
     sharpe_interval: Interval | None
@@ -123,6 +126,33 @@ class ExecutionMetrics:
     latency_p95_seconds: float | None
 
 
+def without_flows(equity: pl.DataFrame) -> pl.DataFrame:
+    """Columns `at` and `equity`, as the equity would have grown with nothing paid in or out.
+
+    Each mark grows by what the account earned since the mark before: its equity without the payment, over the equity
+    before. Marks before the first payment stay as they are. What was lost altogether stays lost: money paid in later
+    brings none of it back.
+
+    >>> hours = [datetime(2024, 8, 1, hour) for hour in range(3)]
+    >>> frame = pl.DataFrame({"at": hours, "equity": [100.0, 220.0, 110.0], "external_flow": [0.0, 110.0, 0.0]})
+    >>> without_flows(frame)["equity"].to_list()
+    [100.0, 110.0, 55.0]
+    """
+    plain = equity.select("at", "equity")
+    flows = equity["external_flow"].to_numpy()
+    paid = np.flatnonzero(flows)
+    if not len(paid):
+        return plain
+    worth = equity["equity"].to_numpy()
+    grown = worth.copy()
+    factor, kept = 1.0, 0.0  # of the span since the payment before: its marks times `factor`, or `kept` throughout
+    for start, stop in zip(paid, [*paid[1:], len(worth)], strict=True):
+        before = (worth[start] - flows[start]) * factor + kept
+        factor, kept = (before / worth[start], 0.0) if before > 0 and worth[start] > 0 else (0.0, before)
+        grown[start:stop] = worth[start:stop] * factor + kept
+    return plain.with_columns(equity=pl.Series(grown))
+
+
 def daily_returns(equity: pl.DataFrame, start: datetime, end: datetime, starting_equity: float) -> list[float]:
     """Return of each whole UTC day between `start` and `end`, open positions included.
 
@@ -135,9 +165,7 @@ def daily_returns(equity: pl.DataFrame, start: datetime, end: datetime, starting
         first if first == start else first + _DAY, end, _DAY, eager=True, time_unit="us", time_zone="UTC"
     )
     grid = pl.DataFrame({"at": midnights}).set_sorted("at")
-    values = grid.join_asof(equity.select("at", "equity").set_sorted("at"), on="at")["equity"].fill_null(
-        starting_equity
-    )
+    values = grid.join_asof(without_flows(equity).set_sorted("at"), on="at")["equity"].fill_null(starting_equity)
     returns: list[float] = []
     previous = None
     for value in values:
@@ -192,11 +220,14 @@ def sortino(returns: Sequence[float]) -> float | None:
 
 
 def drawdown_curve(equity: pl.DataFrame, start: datetime, starting_equity: float) -> pl.DataFrame:
-    """Columns `at`, `equity`, `peak` and `drawdown` (a fraction of the peak), seeded with the starting equity."""
+    """Columns `at`, `equity`, `peak` and `drawdown` (a fraction of the peak), seeded with the starting equity.
+
+    Equity is without payments in and out.
+    """
     seed = pl.DataFrame(
         {"at": [start], "equity": [starting_equity]}, schema={"at": pl.Datetime("us", "UTC"), "equity": pl.Float64}
     )
-    marks = pl.concat([seed, equity.select("at", "equity")]).with_columns(peak=pl.col("equity").cum_max())
+    marks = pl.concat([seed, without_flows(equity)]).with_columns(peak=pl.col("equity").cum_max())
     return marks.with_columns(drawdown=1 - pl.col("equity") / pl.col("peak"))
 
 
@@ -233,16 +264,18 @@ def portfolio_metrics(equity: pl.DataFrame, start: datetime, end: datetime, star
         msg = f"metrics need start < end and positive starting equity, not {start}, {end} and {starting_equity}"
         raise ValueError(msg)
     final = float(equity["equity"][-1]) if equity.height else starting_equity
-    total = final / starting_equity - 1
+    grown = float(without_flows(equity)["equity"][-1]) if equity.height else starting_equity
+    total = grown / starting_equity - 1
     returns = daily_returns(equity, start, end, starting_equity)
     fall = maximum_drawdown(equity, start, end, starting_equity)
     years = (end - start) / (_DAY * DAYS_PER_YEAR)
-    growth = total if years < 1 else (final / starting_equity) ** (1 / years) - 1 if final > 0 else None
+    growth = total if years < 1 else (grown / starting_equity) ** (1 / years) - 1 if grown > 0 else None
     time_in_market, exposure = _exposure(equity, start, end)
     return PortfolioMetrics(
         days=len(returns),
         starting_equity=starting_equity,
         final_equity=final,
+        paid_in=float(equity["external_flow"].sum()),
         total_return=total,
         sharpe=sharpe(returns),
         sharpe_interval=sharpe_interval(returns),

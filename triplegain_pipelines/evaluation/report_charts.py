@@ -28,7 +28,7 @@ _EXITS = {Leg.STOP: "stopped out", Leg.TAKE_PROFIT: "target reached", Leg.EXIT: 
 
 
 def equity_chart(inputs: ValidationInputs) -> str:
-    """The account's equity against every benchmark, all from the same starting equity."""
+    """The account's equity against every benchmark, all from the same starting equity, payments taken out."""
     from plotly import graph_objects as go
 
     figure = go.Figure()

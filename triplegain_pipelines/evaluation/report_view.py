@@ -94,6 +94,10 @@ def _live_sentence(report: ValidationReport) -> str:
     )
 
 
+def _paid(paid_in: float) -> str:
+    return f", of it {paid_in:+,.2f} paid in or out" if paid_in else ""
+
+
 def _tiles(inputs: ValidationInputs) -> list[dict[str, str]]:
     portfolio, trading = inputs.portfolio, inputs.trading
     bitcoin = inputs.bitcoin
@@ -103,7 +107,7 @@ def _tiles(inputs: ValidationInputs) -> list[dict[str, str]]:
             "name": "Return",
             "value": percent(portfolio.total_return, signed=True),
             "tone": tone(portfolio.total_return),
-            "note": f"{portfolio.final_equity:,.2f} {inputs.account.currency}",
+            "note": f"{portfolio.final_equity:,.2f} {inputs.account.currency}{_paid(portfolio.paid_in)}",
         },
         {
             "name": "Holding bitcoin",

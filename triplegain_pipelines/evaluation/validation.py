@@ -266,6 +266,7 @@ def _summary(inputs: ValidationInputs, criteria: Sequence[Criterion]) -> str:
         f"{inputs.trading.closed:,} {trades}."
     )
     result = f"Equity went from {portfolio.starting_equity:,.2f} to {portfolio.final_equity:,.2f} {currency} "
+    result += f"with {portfolio.paid_in:+,.2f} paid in or out " if portfolio.paid_in else ""
     result += f"({portfolio.total_return:+.2%})"
     result += f", while holding bitcoin made {inputs.bitcoin.total_return:+.2%}." if inputs.bitcoin else "."
     sentences = [opening, result]

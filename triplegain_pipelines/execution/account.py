@@ -5,11 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from triplegain_pipelines.domain.decisions import Action, Decision
-from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
+from triplegain_pipelines.execution.desk import LIVE, PAPER, AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.portfolio.ledger import deposit_postings
 from triplegain_pipelines.risk.breakers import initial_breakers
 from triplegain_pipelines.risk.state import initial_risk_state
-from triplegain_pipelines.store import accounts, breakers, equity, events, ledger, outbox, risk_state
+from triplegain_pipelines.store import accounts, breakers, equity, events, ledger, outbox, overview, risk_state
 from triplegain_pipelines.store.accounts import Account
 from triplegain_pipelines.store.equity import EquityMark
 from triplegain_pipelines.store.events import EventKind
@@ -24,12 +24,17 @@ def open_account(desk: Desk, starting_cash: Decimal, at: datetime, *, currency: 
         at: the moment of the deposit and of the first mark, UTC.
         currency: what everything is paid in.
         simulated: whether the desk's market is a simulated one.
+
+    Raises:
+        InputError: paper trading has an account of that name and this one is live, or the other way round.
     """
     opened = Account(desk.account, desk.market, currency, starting_cash, simulated, at)
     with desk.database.connection() as connection:
         # Together with what follows: a second process waits here until the account is whole.
         if not accounts.insert(connection, desk.schema, opened):
             return False
+        # Breakers, fences and heartbeats know an account by its name alone.
+        overview.require_unused(connection, LIVE if desk.schema == PAPER else PAPER, desk.account)
         ledger.post(connection, desk.schema, deposit_postings(desk.account, currency, starting_cash, at))
         risk_state.write(connection, desk.schema, desk.account, initial_risk_state(starting_cash, at))
         breakers.insert(connection, desk.account, initial_breakers(at))

@@ -13,6 +13,7 @@ from triplegain_pipelines.risk.state import RiskState
 from triplegain_pipelines.store import accounts, breakers, positions, risk_state
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
+from triplegain_pipelines.store.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,30 @@ class Books:
     risk: RiskState
     breakers: BreakerStates
 
-    def portfolio(self, prices: Mapping[str, Decimal], at: datetime, unresolved: Iterable[str] = ()) -> PortfolioState:
-        """The account as the risk engine sees it, each position marked to its price in `prices`."""
+    def portfolio(
+        self,
+        prices: Mapping[str, Decimal],
+        at: datetime,
+        unresolved: Iterable[str] = (),
+        day_volume: Decimal = Decimal(0),
+    ) -> PortfolioState:
+        """The account as the risk engine sees it, each position marked to its price in `prices`.
+
+        `unresolved` are the symbols with an order of unknown outcome, `day_volume` what was ordered this UTC day.
+        """
         return PortfolioState(
             account=self.account,
             at=at,
             cash=self.cash,
             holdings=tuple(
-                Holding(held.symbol, held.quantity, held.average_entry, prices[held.symbol], held.stop_loss)
+                Holding(
+                    held.symbol,
+                    held.quantity,
+                    held.average_entry,
+                    prices[held.symbol],
+                    held.stop_loss,
+                    held.take_profit,
+                )
                 for held in self.positions
             ),
             peak_equity=self.risk.peak_equity,
@@ -41,6 +58,9 @@ class Books:
             last_loss_risk=self.risk.last_loss_risk,
             drawdown_locked=self.risk.drawdown_locked,
             unresolved_symbols=frozenset(unresolved),
+            day_opened_equity=self.risk.day_opened_equity,
+            day_flow=self.risk.day_flow,
+            day_volume=day_volume,
         )
 
     def position(self, symbol: str) -> Position | None:
@@ -66,6 +86,11 @@ def load_books(transaction: AccountTransaction) -> Books:
         risk=risk_state.read(connection, schema, account),
         breakers=breakers.read(connection, account),
     )
+
+
+def books_of(account: str, found: Standing) -> Books:
+    """The books of an account that stands like this."""
+    return Books(account, found.cash, tuple(found.positions), found.risk, found.breakers)
 
 
 def unresolved_symbols(alive: Iterable[Order]) -> frozenset[str]:

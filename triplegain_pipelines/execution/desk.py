@@ -5,19 +5,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import psycopg
 
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import InputError, StaleFenceError
 from triplegain_pipelines.domain.market import Instrument, PriceSource
+from triplegain_pipelines.domain.risk import TradingMode
 from triplegain_pipelines.execution.broker import Broker
 from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.store import accounts, events
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import Event, EventKind
+from triplegain_pipelines.store.fences import AccountLock
 
 PAPER = "paper_trading"
+LIVE = "live_trading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,9 @@ class Desk:
     `market` is the venue whose market it trades, `schema` is `paper_trading` unless somebody says otherwise, `fee_rate`
     the venue's fee as a fraction, and `live` whether real money is traded. `clock_compared` says that the market has a
     clock of its own, with which ours must have been compared lately. `durable` is off only where the venue is in the
-    same database and all of it can be made again: a replay, whose commits need not wait for the disk.
+    same database and all of it can be made again: a replay, whose commits need not wait for the disk. Where the file
+    `emergency_file` exists, all trading is stopped, as it is by a row of `ops.emergency_stops`. `lock` is set on the
+    desk that an `OrderPath` works with, and without it nothing can be sent.
     """
 
     database: Database
@@ -43,6 +49,19 @@ class Desk:
     live: bool = False
     clock_compared: bool = False
     durable: bool = True
+    emergency_file: Path | None = None
+    lock: AccountLock | None = None
+
+    def require_lock(self) -> None:
+        """Make sure that the account's lock is held, which is asked right before anything is sent.
+
+        Raises:
+            StaleFenceError: it is not.
+        """
+        if self.lock is None:
+            msg = f"nothing is sent for {self.account!r} without its lock; open an OrderPath and use its desk"
+            raise StaleFenceError(msg)
+        self.lock.require_held()
 
     def instrument(self, symbol: str) -> Instrument:
         """The steps and minimums of `symbol`.
@@ -59,13 +78,19 @@ class Desk:
 
 @dataclass(slots=True)
 class AccountTransaction:
-    """An open transaction that holds the account's row. Events noted in it are written at its end."""
+    """An open transaction that holds the account's row. Events noted in it are written at its end.
+
+    `mode` is what the account may do at all, over all breakers; `stopped` says that an emergency stop is in force, in
+    the database or as a file, and then the mode is HALTED.
+    """
 
     connection: psycopg.Connection
     desk: Desk
     currency: str
     token: int
     at: datetime
+    mode: TradingMode
+    stopped: bool
     noted: list[Event] = field(default_factory=list)
 
     @property
@@ -103,6 +128,8 @@ def account_transaction(desk: Desk, token: int | None) -> Iterator[AccountTransa
                 "stop, and let the newer holder go on"
             )
             raise StaleFenceError(msg)
-        transaction = AccountTransaction(connection, desk, books.currency, token or 0, desk.clock.now())
+        stopped = books.stopped or (desk.emergency_file is not None and desk.emergency_file.exists())
+        mode = TradingMode.HALTED if stopped else books.mode
+        transaction = AccountTransaction(connection, desk, books.currency, token or 0, desk.clock.now(), mode, stopped)
         yield transaction
         events.append(connection, desk.schema, desk.account, transaction.noted, books.end)

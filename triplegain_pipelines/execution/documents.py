@@ -3,15 +3,33 @@
 `verify` builds the objects again from these texts, so nothing the engine looks at may be missing here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.market import Instrument
-from triplegain_pipelines.domain.risk import Breaker, PortfolioState, Proposal
+from triplegain_pipelines.domain.risk import Breaker, MarketState, PortfolioState, Proposal, TradingMode
 from triplegain_pipelines.settings.risk import RiskLimits
+from triplegain_pipelines.store import market_states
+
+
+def _market_text(state: MarketState | None) -> dict[str, Any] | None:
+    return None if state is None else market_states.as_document(state) | {"as_of": state.as_of.isoformat()}
+
+
+def _market_from(document: Mapping[str, Any] | None) -> MarketState | None:
+    if document is None:
+        return None
+    return market_states.from_document(datetime.fromisoformat(document["as_of"]), document)
+
+
+# Pairs of symbols are no keys of JSON.
+_Market = Annotated[MarketState | None, PlainSerializer(_market_text), PlainValidator(_market_from)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +39,12 @@ class VerdictInputs:
     proposal: Proposal
     portfolio: PortfolioState
     breakers: tuple[Breaker, ...]
+    market: _Market
     limits: RiskLimits
     instrument: Instrument
     fee_rate: Decimal
     live: bool
+    mode: TradingMode
 
 
 _PROPOSAL = TypeAdapter(Proposal)

@@ -1,7 +1,7 @@
 """The checks that stand between a decision and new risk, made in the transaction that inserts the order.
 
 All of them fail closed: what is missing, stale or unknown refuses. They bind only what adds risk; closing a position
-stays possible. Limits are the risk engine's subject, the token is `account_transaction`'s.
+stays possible unless the account is halted. Limits are the risk engine's subject, the token is `account_transaction`'s.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,23 @@ from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerStates
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk
+from triplegain_pipelines.risk.modes import no_new_risk, no_order
 from triplegain_pipelines.store import breakers
 from triplegain_pipelines.store.findings import clock_trusted
-from triplegain_pipelines.store.heartbeats import CLOCK, last_beat
+from triplegain_pipelines.store.heartbeats import CLOCK, GUARDIAN, RECONCILED, last_beat
+from triplegain_pipelines.store.live_armings import armed_until
 from triplegain_pipelines.store.orders import Order
 
 _CLOCK_SKEW = timedelta(seconds=1)
 _PRICE_AGE = timedelta(seconds=60)
 _CLOCK_AGE = timedelta(minutes=15)  # three comparisons of the stream service
+_GUARDIAN_SILENT = timedelta(seconds=60)
+_RECONCILED_AGE = timedelta(minutes=15)  # three reconciliations
+
+
+def halted(transaction: AccountTransaction) -> Reason | None:
+    """Why nothing at all is sent for a decision, not even what makes a position smaller, or None."""
+    return no_order(transaction.mode, stopped=transaction.stopped)
 
 
 def refusal(
@@ -33,8 +42,9 @@ def refusal(
 ) -> Reason | None:
     """Why no new risk may be taken in `symbol` now, or None. `alive` are the account's other unfinished orders."""
     at = transaction.at
-    if at > valid_until:
-        return expired(valid_until, at)
+    forbidden = no_new_risk(transaction.mode, stopped=transaction.stopped) or _not_live(transaction)
+    if forbidden is not None or at > valid_until:
+        return forbidden or expired(valid_until, at)
     missing = [name.value for name in BreakerName if name not in states]
     if missing:
         return Reason(ReasonCode.BREAKER_MISSING, {"missing": " ".join(missing)})
@@ -50,6 +60,12 @@ def refusal(
         order = filling[0]
         return Reason(ReasonCode.ENTRY_UNFINISHED, {"order": str(order.client_order_id), "symbol": order.intent.symbol})
     return None
+
+
+def guardian_watches(transaction: AccountTransaction) -> bool:
+    """Whether a guardian looks after the account, which holds what cannot rest at the venue."""
+    beat = last_beat(transaction.connection, GUARDIAN, transaction.account)
+    return beat is not None and -_CLOCK_SKEW <= transaction.at - beat <= _GUARDIAN_SILENT
 
 
 def expired(valid_until: datetime, at: datetime) -> Reason:
@@ -79,6 +95,22 @@ def current_prices(
             return Reason(ReasonCode.PRICE_STALE, {"symbol": symbol, "price_of": quote.at.isoformat()})
         prices[symbol] = quote.price
     return prices
+
+
+def _not_live(transaction: AccountTransaction) -> Reason | None:
+    """Why real money may take no new risk: nobody armed it, the books may differ, or nobody would hold its target."""
+    if not transaction.desk.live:
+        return None
+    connection, account, at = transaction.connection, transaction.account, transaction.at
+    if armed_until(connection, account, at) is None:
+        return Reason(ReasonCode.LIVE_NOT_ARMED, {"account": account, "now": at.isoformat()})
+    compared = last_beat(connection, RECONCILED, account)
+    if compared is None or not -_CLOCK_SKEW <= at - compared <= _RECONCILED_AGE:
+        last = compared.isoformat() if compared else "never"
+        return Reason(ReasonCode.NOT_RECONCILED, {"last": last, "now": at.isoformat()})
+    if transaction.desk.broker.traits.holds_pairs or guardian_watches(transaction):
+        return None
+    return Reason(ReasonCode.GUARDIAN_MISSING, {"account": account})
 
 
 def _distrusted_clock(transaction: AccountTransaction) -> Reason | None:

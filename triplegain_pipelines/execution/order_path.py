@@ -4,53 +4,89 @@ Ids pass between the steps and nothing else, so each can run in a process of its
 first run died. What a step does stands in the modules beside this one.
 """
 
-import os
-import socket
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.domain.errors import StaleFenceError
 from triplegain_pipelines.domain.orders import Claim, Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution import fence, risk_gate
-from triplegain_pipelines.execution.booking import change_order
+from triplegain_pipelines.execution.booking import change_order, record_all
+from triplegain_pipelines.execution.claiming import Claimed, claim_in, raise_token, row_of
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.protection import carry_out, prepare, protect
-from triplegain_pipelines.execution.reconciliation import follow, reconcile
-from triplegain_pipelines.execution.sending import send
-from triplegain_pipelines.execution.steps import Step, decision_of, finish_by_order, main_order, refuse
+from triplegain_pipelines.execution.protection import Mending, carry_out, prepare, protect
+from triplegain_pipelines.execution.reconciliation import reconcile
+from triplegain_pipelines.execution.resolving import Dispute, follow, require_undisputed
+from triplegain_pipelines.execution.sending import cancel, cancel_all, request_cancel, send, submit_all, take_over
+from triplegain_pipelines.execution.steps import (
+    Step,
+    decision_of,
+    finish_by_order,
+    main_order,
+    own_order,
+    queued,
+    refuse,
+    standing_of,
+)
+from triplegain_pipelines.risk.modes import no_new_risk, no_order
 from triplegain_pipelines.store import breakers, fences, orders, outbox, positions
 from triplegain_pipelines.store.events import EventKind
+from triplegain_pipelines.store.fences import AccountLock
 from triplegain_pipelines.store.orders import Order
-from triplegain_pipelines.store.outbox import OutboxStatus
+from triplegain_pipelines.store.outbox import OutboxRow, OutboxStatus
+
+
+@dataclass(frozen=True, slots=True)
+class _Settling:
+    """How far a decision is settled: `status` where it is done; else what `mending` asks for, or a working order."""
+
+    row: OutboxRow
+    symbol: str
+    order: Order | None
+    mending: Mending | None
+    status: OutboxStatus | None
 
 
 class OrderPath:
     """The order path of one account. Open it with `with`: inside, no other process can trade for the account.
 
+    Args:
+        desk: the account's desk.
+        wait: how many seconds to wait for another process to let go of the account.
+
     Raises:
         AccountBusyError: on entering, where another process holds the account.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, wait: float = 0.0) -> None:
         self._desk = desk
+        self._wait = wait
         self._session = ExitStack()
         self._reconciled = False
+
+    @property
+    def desk(self) -> Desk:
+        """The desk; inside `with`, with the lock that everything that sends orders needs."""
+        return self._desk
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
             connection = opening.enter_context(self._desk.database.autocommit())
-            fences.lock_session(connection, self._desk.account)
+            lock = AccountLock(connection, self._desk.account, self._wait)
+            opening.callback(lock.release)
             self._session = opening.pop_all()
+        self._desk = replace(self._desk, lock=lock)
         self._reconciled = False
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._desk = replace(self._desk, lock=None)
         self._session.close()
 
     def reconcile(self, resuming: Collection[UUID] = ()) -> int:
@@ -59,15 +95,14 @@ class OrderPath:
         Of the decisions `resuming`, which are executed next, those that were claimed before are left to that.
         """
         with account_transaction(self._desk, None) as transaction:
-            token = self._take(transaction)
+            token = raise_token(transaction)
             claimed = [
                 decision_id
                 for decision_id in resuming
                 if (row := outbox.read(transaction.connection, transaction.schema, self._desk.account, decision_id))
                 and row.status is OutboxStatus.CLAIMED
             ]
-        reconcile(self._desk, token, claimed)
-        self._reconciled = True
+        self._reconciled = reconcile(self._desk, token, claimed).complete
         return token
 
     def claim(self, decision_id: UUID) -> Claim | Reason:
@@ -79,20 +114,11 @@ class OrderPath:
             InputError: the decision was never queued.
         """
         with account_transaction(self._desk, None) as transaction:
-            row = self._row(transaction, decision_id)
-            if row.status.is_final:
-                return Reason(row.reason or ReasonCode.WITHIN_LIMITS)
-            if transaction.at > row.valid_until and main_order(transaction, decision_id) is None:
-                reason = Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": row.valid_until.isoformat()})
-                return refuse(transaction, decision_id, reason).reason
-            token = self._take(transaction)
-            outbox.claim(transaction.connection, transaction.schema, decision_id, token, transaction.at)
-            transaction.note(EventKind.DECISION_CLAIMED, decision_id=decision_id, token=token)
-            alive = orders.alive(transaction.connection, transaction.schema, self._desk.account)
-        if not self._reconciled or any(order.is_unresolved for order in alive):
-            reconcile(self._desk, token, [decision_id] if row.status is OutboxStatus.CLAIMED else ())
-            self._reconciled = True
-        return Claim(decision_id, token)
+            claimed = claim_in(transaction, decision_id)
+        if isinstance(claimed, Reason):
+            return claimed
+        self._put_in_order(decision_id, claimed)
+        return Claim(decision_id, claimed.token)
 
     def check_risk(self, decision_id: UUID, token: int) -> Step:
         """Judge the decision, and write its order where the fence and the risk engine allow it.
@@ -112,7 +138,7 @@ class OrderPath:
         with account_transaction(self._desk, token) as transaction:
             order = main_order(transaction, decision_id)
             if order is None:
-                row = self._row(transaction, decision_id)
+                row = row_of(transaction, decision_id)
                 return Step(goes_on=False, reason=Reason(row.reason or ReasonCode.WITHIN_LIMITS))
             if order.state is not OrderState.PENDING_SUBMIT or order.submitted_at is not None:
                 return Step(goes_on=True, reason=Reason(ReasonCode.VENUE_ACCEPTED, {"state": order.state.value}))
@@ -120,11 +146,8 @@ class OrderPath:
             if refused is not None:
                 change_order(transaction, order, OrderState.CANCELED, refused.code)
                 return refuse(transaction, decision_id, refused)
-            orders.mark_submitted(transaction.connection, transaction.schema, order.client_order_id, transaction.at)
-            transaction.note(
-                EventKind.ORDER_SENT, decision_id=decision_id, client_order_id=order.client_order_id, token=token
-            )
-        send(self._desk, token, [order.intent])
+            order = self._mark(transaction, order)
+        send(self._desk, token, [order])
         return Step(goes_on=True, reason=Reason(ReasonCode.VENUE_ACCEPTED))
 
     def settle(self, decision_id: UUID, token: int) -> OutboxStatus:
@@ -134,21 +157,8 @@ class OrderPath:
             StaleFenceError: a newer holder has the account.
         """
         with account_transaction(self._desk, token) as transaction:
-            row = self._row(transaction, decision_id)
-            order = main_order(transaction, decision_id)
-            symbol = order.intent.symbol if order else decision_of(transaction, decision_id).symbol
-            working = order is not None and order.submitted_at is not None and not order.state.is_final
-            mending = None if working else prepare(transaction, symbol)
-            if mending is not None and mending.is_empty:
-                return finish_by_order(transaction, row, order)
-        if order is not None and mending is None:
-            follow(self._desk, token, [order])
-            protect(self._desk, token, symbol)
-        elif mending is not None:
-            carry_out(self._desk, token, symbol, mending)
-        with account_transaction(self._desk, token) as transaction:
-            row = self._row(transaction, decision_id)
-            return finish_by_order(transaction, row, main_order(transaction, decision_id))
+            settling = _settling(transaction, decision_id)
+        return self._settled(decision_id, token, settling)
 
     def settle_changes(self, token: int, client_order_ids: Sequence[UUID]) -> None:
         """Take over what happened at the venue to these orders, and mend the protection in their symbols."""
@@ -157,9 +167,10 @@ class OrderPath:
         with account_transaction(self._desk, token) as transaction:
             known = orders.read_many(transaction.connection, transaction.schema, client_order_ids)
         found = list(known.values())
-        follow(self._desk, token, found)
+        disputes = follow(self._desk, token, found)
         for symbol in sorted({order.intent.symbol for order in found}):
             protect(self._desk, token, symbol)
+        require_undisputed(disputes)
 
     def mend(self, token: int) -> None:
         """Follow every order that was sent, and see that every position has its stop and target."""
@@ -168,9 +179,34 @@ class OrderPath:
             held = positions.read_all(transaction.connection, transaction.schema, self._desk.account)
         # The venue may have filled one while the process that would have booked it was dead.
         sent = [order for order in alive if order.submitted_at is not None]
-        follow(self._desk, token, sent)
+        disputes = follow(self._desk, token, sent) if sent else []
         for symbol in sorted({position.symbol for position in held} | {order.intent.symbol for order in sent}):
             protect(self._desk, token, symbol)
+        require_undisputed(disputes)
+
+    def withdraw_entries(self, token: int, reason: ReasonCode) -> None:
+        """Cancel what is left of every unfinished entry, and protect what was filled of it.
+
+        One that was not sent yet ends its decision, refused with `reason`. One of unknown outcome is looked up first,
+        and cancelled where the venue has it; where it cannot say, the next call tries again.
+
+        Raises:
+            StaleFenceError: a newer holder has the account.
+        """
+        with account_transaction(self._desk, token) as transaction:
+            entries = _entries(transaction)
+            for order in entries:
+                if order.submitted_at is None:
+                    change_order(transaction, order, OrderState.CANCELED, reason)
+                    refuse(transaction, order.intent.decision_id, Reason(reason))
+        unanswered = [order for order in entries if order.submitted_at is not None and order.is_unresolved]
+        disputes = follow(self._desk, token, unanswered) if unanswered else []
+        with account_transaction(self._desk, token) as transaction:
+            pending = request_cancel(transaction, _entries(transaction), reason)
+        cancel(self._desk, token, pending, reason)
+        for symbol in sorted({order.intent.symbol for order in entries}):
+            protect(self._desk, token, symbol)
+        require_undisputed(disputes)
 
     def newest_token(self) -> int:
         """The token of the newest claim, for what works under the lock beside a claim without making it stale."""
@@ -178,31 +214,103 @@ class OrderPath:
             return fences.newest(connection, self._desk.account)
 
     def execute(self, decision_id: UUID) -> OutboxStatus:
-        """All four steps in one go."""
-        claim = self.claim(decision_id)
-        if isinstance(claim, Claim):
-            if self.check_risk(decision_id, claim.token).goes_on:
-                self.submit(decision_id, claim.token)
-            return self.settle(decision_id, claim.token)
+        """All four steps in one go, in fewer transactions: what is committed before anything is sent is the same."""
+        balances = risk_gate.venue_balances(self._desk)
         with account_transaction(self._desk, None) as transaction:
-            return self._row(transaction, decision_id).status
+            claimed = claim_in(transaction, decision_id)
+            if isinstance(claimed, Reason):
+                return row_of(transaction, decision_id).status
+            prompt = self._reconciled and not claimed.is_unresolved
+            order, pending = self._ready(transaction, decision_id, balances, claimed) if prompt else (None, ())
+        token = claimed.token
+        if not prompt:
+            self._put_in_order(decision_id, claimed)
+            if self.check_risk(decision_id, token).goes_on:
+                self.submit(decision_id, token)
+            return self.settle(decision_id, token)
+        if pending:
+            answers = cancel_all(self._desk, pending, ReasonCode.POSITION_CLOSED)
+            with account_transaction(self._desk, token) as transaction:
+                record_all(transaction, answers)
+                order, pending = self._ready(transaction, decision_id, balances)
+            if pending:
+                raise risk_gate.still_in_the_way(decision_id)
+        sent = submit_all(self._desk, [order] if order else [])
+        with account_transaction(self._desk, token) as transaction:
+            take_over(transaction, sent.answers, ReasonCode.VENUE_ACCEPTED)
+            settling = None if sent.lost else _settling(transaction, decision_id)
+        if settling is None:
+            raise sent.lost or StaleFenceError
+        return self._settled(decision_id, token, settling)
 
-    def _take(self, transaction: AccountTransaction) -> int:
-        holder = f"{socket.gethostname()}:{os.getpid()}"
-        transaction.token = fences.take(transaction.connection, self._desk.account, holder, transaction.at)
-        return transaction.token
+    def _ready(
+        self,
+        transaction: AccountTransaction,
+        decision_id: UUID,
+        balances: risk_gate.VenueBalances,
+        claimed: Claimed | None = None,
+    ) -> tuple[Order | None, Sequence[Order]]:
+        """Judge the decision, and mark its order as submitted if there is one; or what has to be cancelled before.
 
-    def _row(self, transaction: AccountTransaction, decision_id: UUID) -> outbox.OutboxRow:
-        row = outbox.read(transaction.connection, transaction.schema, self._desk.account, decision_id)
-        if row is None:
-            msg = f"decision {decision_id} is not in the outbox of {self._desk.account!r}; queue it first"
-            raise InputError(msg)
-        return row
+        `claimed` is its claim in this transaction; there is none where what was in the way has been cancelled since.
+        """
+        step, in_the_way = risk_gate.decide(
+            transaction,
+            decision_id,
+            balances,
+            closing=claimed is None,
+            sending=True,
+            standing=claimed.standing if claimed else None,
+        )
+        if step is None:
+            return None, request_cancel(transaction, in_the_way, ReasonCode.POSITION_CLOSED)
+        if step.order is not None:
+            _note_sent(transaction, step.order)
+        return step.order, ()
+
+    def _mark(self, transaction: AccountTransaction, order: Order) -> Order:
+        """Mark the order as handed to the venue, which happens as soon as this transaction is committed."""
+        expires_at = transaction.at + self._desk.broker.traits.expiry
+        marked = orders.mark_submitted(transaction.connection, transaction.schema, order, transaction.at, expires_at)
+        _note_sent(transaction, marked)
+        return marked
+
+    def _put_in_order(self, decision_id: UUID, claimed: Claimed) -> None:
+        """Resolve with the venue what earlier processes left behind, where there is something."""
+        if not self._reconciled or any(order.is_unresolved for order in claimed.alive):
+            resuming = [decision_id] if claimed.resumed else ()
+            self._reconciled = reconcile(self._desk, claimed.token, resuming).complete
+
+    def _settled(self, decision_id: UUID, token: int, settling: _Settling) -> OutboxStatus:
+        """Do what is left to be done at the venue, and write how the decision ended."""
+        if settling.status is not None:
+            return settling.status
+        disputes: list[Dispute] = []
+        if settling.mending is not None:
+            ended: list[OutboxStatus] = []
+
+            def finish(transaction: AccountTransaction) -> None:
+                ended.append(finish_by_order(transaction, settling.row, settling.order))
+
+            carry_out(self._desk, token, settling.symbol, settling.mending, finish)
+            if ended:
+                return ended[0]
+        elif settling.order is not None:
+            disputes = follow(self._desk, token, [settling.order])
+            protect(self._desk, token, settling.symbol)
+        require_undisputed(disputes)
+        with account_transaction(self._desk, token) as transaction:
+            order = main_order(transaction, decision_id) if settling.mending is None else settling.order
+            return finish_by_order(transaction, settling.row, order)
 
     def _refusal(self, transaction: AccountTransaction, order: Order) -> Reason | None:
         """The checks once more, just before sending: time may have passed since the order was written."""
         connection, symbol = transaction.connection, order.intent.symbol
-        if order.intent.leg is not Leg.ENTRY:
+        entering = order.intent.leg is Leg.ENTRY
+        strict = (no_new_risk if entering else no_order)(transaction.mode, stopped=transaction.stopped)
+        if strict is not None:
+            return strict
+        if not entering:
             held = positions.read(connection, transaction.schema, self._desk.account, symbol)
             enough = held is not None and abs(held.quantity) >= order.intent.quantity
             return None if enough else Reason(ReasonCode.POSITION_CLOSED, {"symbol": symbol})
@@ -211,7 +319,36 @@ class OrderPath:
         return fence.open_breaker(states) or fence.refusal(
             transaction,
             symbol=symbol,
-            valid_until=self._row(transaction, order.intent.decision_id).valid_until,
+            valid_until=row_of(transaction, order.intent.decision_id).valid_until,
             states=states,
             alive=[other for other in alive if other.client_order_id != order.client_order_id],
         )
+
+
+def _note_sent(transaction: AccountTransaction, order: Order) -> None:
+    """Tell the trail that the order is handed to the venue as soon as this transaction is committed."""
+    transaction.note(
+        EventKind.ORDER_SENT,
+        decision_id=order.intent.decision_id,
+        client_order_id=order.client_order_id,
+        token=transaction.token,
+    )
+
+
+def _entries(transaction: AccountTransaction) -> list[Order]:
+    """The account's unfinished entries."""
+    alive = orders.alive(transaction.connection, transaction.schema, transaction.account)
+    return [order for order in alive if order.intent.leg is Leg.ENTRY]
+
+
+def _settling(transaction: AccountTransaction, decision_id: UUID) -> _Settling:
+    """What is left to be done for the decision; its end is written where that is nothing."""
+    standing = standing_of(transaction, decision_id)
+    row = queued(transaction, decision_id, standing.row)
+    order = own_order(standing.made)
+    symbol = order.intent.symbol if order else decision_of(transaction, decision_id).symbol
+    working = order is not None and order.submitted_at is not None and not order.state.is_final
+    mending = None if working else prepare(transaction, symbol, standing)
+    nothing_left = mending is not None and mending.is_empty
+    status = finish_by_order(transaction, row, order) if nothing_left else None
+    return _Settling(row, symbol, order, mending, status)

@@ -8,7 +8,7 @@ a `PriceSource`; what is filled where is in `matching`.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -17,8 +17,17 @@ import psycopg
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import UnavailableError
 from triplegain_pipelines.domain.market import Candle, Instrument, PriceSource
-from triplegain_pipelines.domain.orders import Fill, Intent, OrderState, OrderType, VenueOrder
-from triplegain_pipelines.execution.broker import VenueRejectionError
+from triplegain_pipelines.domain.orders import (
+    Execution,
+    Fill,
+    Intent,
+    OrderReference,
+    OrderState,
+    OrderType,
+    RestingAtVenue,
+    VenueOrder,
+)
+from triplegain_pipelines.execution.broker import VenueRejectionError, VenueTraits
 from triplegain_pipelines.execution.matching import Costs, draw_seed, fee_of, first_part, slipped, touch
 from triplegain_pipelines.settings.profile import PaperSettings
 from triplegain_pipelines.store import paper_venue as tables
@@ -47,22 +56,32 @@ class PaperVenue:
     """
 
     venue = "paper"
+    traits = VenueTraits(
+        absence_is_final=True,
+        expiry=timedelta(minutes=1),
+        holds_pairs=True,
+        holds_stops=True,
+        amends_stops=True,
+        dead_man_timer=False,
+    )
 
     def __init__(
         self,
         database: Database,
+        account: str,
         prices: PriceSource,
         clock: Clock,
         instruments: Mapping[str, Instrument],
         costs: Costs,
     ) -> None:
         self._database = database
+        self._account = account
         self._prices = prices
         self._clock = clock
         self._instruments = instruments
         self._costs = costs
 
-    def submit(self, intent: Intent) -> VenueOrder:
+    def submit(self, intent: Intent, sent_at: datetime, expires_at: datetime) -> VenueOrder:  # noqa: ARG002
         """Accept an order; a market order is filled at once. The same id again gives the order that exists.
 
         Raises:
@@ -84,48 +103,77 @@ class PaperVenue:
             accepted_at=self._clock.now(),
         )
         fill = self._first_fill(order, seed) if intent.order_type is OrderType.MARKET else None
-        with self._transaction() as connection:
-            refused = tables.register(connection, intent.client_order_id, refused=False)
-            if refused:
-                msg = f"order {intent.client_order_id} came after the venue had said that it does not exist"
-                raise VenueRejectionError(msg)
-            if refused is not None:
-                return self._known(connection, intent.client_order_id)
-            fills = () if fill is None else (fill,)
-            order = order if fill is None else _filled(order, fill.quantity)
-            tables.insert(
-                connection,
-                intent,
-                venue_order_id=order.venue_order_id,
-                state=order.state,
-                filled_quantity=order.filled_quantity,
-                seed=seed,
-                at=order.accepted_at,
-            )
-            tables.insert_fills(connection, fills)
-        return VenueOrder(order.client_order_id, order.venue_order_id, order.state, fills)
+        order = order if fill is None else _filled(order, fill.quantity)
+        with self._database.statements() as connection:
+            if tables.accept(connection, order, seed, fill):
+                fills = () if fill is None else (fill,)
+                return VenueOrder(order.client_order_id, order.venue_order_id, order.state, fills)
+        return self._sent_before(order.client_order_id)
 
-    def cancel(self, client_order_id: UUID) -> VenueOrder:
+    def cancel(self, order: OrderReference) -> VenueOrder:
         """Cancel what is left of an order. A finished order stays as it is and is returned.
 
         Raises:
             VenueRejectionError: there is no such order.
         """
-        with self._transaction() as connection:
-            order = tables.read(connection, client_order_id)
-            if order is None:
-                msg = f"the paper venue knows no order {client_order_id} that could be cancelled"
+        with self._database.statements() as connection:
+            # What is done stays as it is, so the second question finds what the first one met.
+            found = tables.withdraw(connection, order.client_order_id) or tables.read(connection, order.client_order_id)
+            if found is None:
+                msg = f"the paper venue knows no order {order.client_order_id} that could be cancelled"
                 raise VenueRejectionError(msg)
-            if not order.state.is_final:
-                tables.update(connection, client_order_id, OrderState.CANCELED, order.filled_quantity)
-            return self._known(connection, client_order_id)
+            return self._as_known(connection, found)
 
-    def lookup(self, client_order_id: UUID) -> VenueOrder | None:
+    def lookup(self, order: OrderReference) -> VenueOrder | None:
         """The order, or None. After None the venue refuses the id for ever, which makes the answer certain."""
         with self._transaction() as connection:
-            if tables.register(connection, client_order_id, refused=True) is not False:
+            if tables.register(connection, order.client_order_id, refused=True) is not False:
                 return None
-            return self._known(connection, client_order_id)
+            return self._known(connection, order.client_order_id)
+
+    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
+        """Move the trigger of a resting order.
+
+        Raises:
+            VenueRejectionError: there is no such order, or it is done.
+        """
+        with self._transaction() as connection:
+            found = tables.read(connection, order.client_order_id)
+            if found is None or found.state.is_final:
+                msg = f"the paper venue has no resting order {order.client_order_id} whose trigger could be moved"
+                raise VenueRejectionError(msg)
+            tables.move_trigger(connection, order.client_order_id, trigger_price)
+            return self._known(connection, order.client_order_id)
+
+    def open_orders(self) -> tuple[RestingAtVenue, ...]:
+        """Every open order of the account."""
+        with self._transaction() as connection:
+            return tuple(
+                RestingAtVenue(
+                    order.venue_order_id,
+                    str(order.client_order_id),
+                    order.symbol,
+                    order.side,
+                    order.quantity,
+                    order.filled_quantity,
+                )
+                for order in tables.live(connection, self._account)
+            )
+
+    def executions(self, since: datetime) -> tuple[Execution, ...]:
+        """Every fill of the account from `since` on, oldest first."""
+        with self._transaction() as connection:
+            return tables.executions(connection, self._account, self.venue, since)
+
+    def balances(self) -> None:
+        """None: the paper venue fills orders and keeps no money."""
+
+    def instruments(self, symbols: Sequence[str]) -> Mapping[str, Instrument]:
+        """The instruments it was given."""
+        return {symbol: self._instruments[symbol] for symbol in symbols}
+
+    def keep_alive(self, timeout: timedelta | None) -> None:
+        """Nothing: it has no dead-man timer."""
 
     def match(self, account: str, candle: Candle) -> tuple[UUID, ...]:
         """Walk the account's live orders through a closed 1-minute candle; the ids of all orders that changed.
@@ -172,13 +220,28 @@ class PaperVenue:
         quantity = first_part(order.quantity, self._instruments[order.symbol], self._costs.fill_rate, seed)
         return self.fill(order, quantity, self.slipped(order, quote.price), quote.at)
 
+    def _sent_before(self, client_order_id: UUID) -> VenueOrder:
+        """The order whose id was taken before it was submitted.
+
+        Raises:
+            VenueRejectionError: the id was reported as absent.
+        """
+        with self._transaction() as connection:
+            if tables.register(connection, client_order_id, refused=False):
+                msg = f"order {client_order_id} came after the venue had said that it does not exist"
+                raise VenueRejectionError(msg)
+            return self._known(connection, client_order_id)
+
     def _known(self, connection: psycopg.Connection, client_order_id: UUID) -> VenueOrder:
         order = tables.read(connection, client_order_id)
         if order is None:
             msg = f"the paper venue has the id {client_order_id} but no order; its tables were tampered with"
             raise UnavailableError(msg)
-        fills = tables.fills(connection, order, self.venue)
-        return VenueOrder(client_order_id, order.venue_order_id, order.state, fills)
+        return self._as_known(connection, order)
+
+    def _as_known(self, connection: psycopg.Connection, order: RestingOrder) -> VenueOrder:
+        fills = tables.fills(connection, order, self.venue) if order.filled_quantity else ()
+        return VenueOrder(order.client_order_id, order.venue_order_id, order.state, fills)
 
 
 class _CandleMatch:

@@ -1,27 +1,53 @@
 """The step from a decision to an order that may be sent: proposal, verdict, fence and intent in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from triplegain_pipelines.domain.decisions import Decision
-from triplegain_pipelines.domain.errors import InputError, UnknownOutcomeError
+from triplegain_pipelines.domain.errors import InputError, UnavailableError, UnknownOutcomeError
+from triplegain_pipelines.domain.market import exact_price
+from triplegain_pipelines.domain.money import rounded_down
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
-from triplegain_pipelines.domain.risk import Proposal, ProposalKind, Verdict
+from triplegain_pipelines.domain.risk import Proposal, Verdict
+from triplegain_pipelines.domain.timeframes import floor_to
 from triplegain_pipelines.execution import fence
-from triplegain_pipelines.execution.books import Books, load_books, unresolved_symbols
+from triplegain_pipelines.execution.books import Books, books_of, unresolved_symbols
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.execution.documents import VerdictInputs, inputs_text, proposal_from, proposal_text
-from triplegain_pipelines.execution.protection import note_intent
+from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.sending import cancel, request_cancel
-from triplegain_pipelines.execution.steps import Step, decision_of, main_order, refuse
+from triplegain_pipelines.execution.steps import Step, decision_of, own_order, queued, refuse, standing_of
 from triplegain_pipelines.portfolio.proposals import propose
 from triplegain_pipelines.risk.engine import RISK_VERSION, assess
-from triplegain_pipelines.store import orders, outbox, verdicts
+from triplegain_pipelines.risk.preflight import Surface, preflight
+from triplegain_pipelines.store import market_states, verdicts
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
+from triplegain_pipelines.store.standing import Standing
+from triplegain_pipelines.store.turnover import entries_ordered
+
+_DAY = timedelta(days=1)
+VenueBalances = Mapping[str, Decimal] | Reason | None
+"""What the venue holds by currency; None where it keeps no balances, a reason where it could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a decision asks for, with the prices of now and the account's unfinished orders.
+
+    `attempt` is the number of its order, `sending` whether that is sent at once.
+    """
+
+    decision: Decision
+    proposal: Proposal
+    prices: Mapping[str, Decimal]
+    alive: Sequence[Order]
+    attempt: int
+    sending: bool
 
 
 def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
@@ -34,128 +60,172 @@ def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
         StaleFenceError: a newer holder has the account.
         UnknownOutcomeError: the venue did not answer a cancellation, so an exit could sell twice.
     """
+    balances = venue_balances(desk)
     for closing in (False, True):
         with account_transaction(desk, token) as transaction:
-            step, in_the_way = _decide(transaction, decision_id, closing=closing)
+            step, in_the_way = decide(transaction, decision_id, balances, closing=closing)
             pending = request_cancel(transaction, in_the_way, ReasonCode.POSITION_CLOSED)
         if step is not None:
             return step
         cancel(desk, token, pending, ReasonCode.POSITION_CLOSED)
-    msg = f"the venue did not confirm that the orders in the way of decision {decision_id} are gone; reconcile first"
-    raise UnknownOutcomeError(msg)
+    raise still_in_the_way(decision_id)
 
 
-def _decide(
-    transaction: AccountTransaction, decision_id: UUID, *, closing: bool
+def still_in_the_way(decision_id: UUID) -> UnknownOutcomeError:
+    """That an exit cannot be sent, because what it could sell twice may still be alive."""
+    return UnknownOutcomeError(
+        f"the venue did not confirm that the orders in the way of decision {decision_id} are gone; reconcile first"
+    )
+
+
+def venue_balances(desk: Desk) -> VenueBalances:
+    """What the venue holds, asked before the books are taken: nobody waits for them while a venue thinks."""
+    if not desk.live:
+        return None
+    try:
+        return desk.broker.balances()
+    except UnavailableError as error:
+        return Reason(ReasonCode.BALANCE_UNKNOWN, {"error": str(error)})
+
+
+def decide(
+    transaction: AccountTransaction,
+    decision_id: UUID,
+    balances: VenueBalances,
+    *,
+    closing: bool,
+    sending: bool = False,
+    standing: Standing | None = None,
 ) -> tuple[Step | None, Sequence[Order]]:
-    """One try: how the step ended, or the orders that have to go before it can; `closing` if they did, for an exit."""
-    connection, desk = transaction.connection, transaction.desk
-    row = outbox.read(connection, desk.schema, desk.account, decision_id)
-    if row is None:
-        msg = f"decision {decision_id} is not in the outbox of {desk.account!r}; queue it before acting on it"
-        raise InputError(msg)
-    made = main_order(transaction, decision_id)
+    """One try: how the step ended, or the orders that have to go before it can; `closing` if they did, for an exit.
+
+    `sending` says that the order is sent as soon as the transaction is committed, so it is written as one that was.
+    `standing` is how the account stands in this transaction, where that was read already and nothing was changed since.
+    """
+    found = standing or standing_of(transaction, decision_id)
+    row = queued(transaction, decision_id, found.row)
+    made = own_order(found.made)
     if row.status.is_final:
         return Step(goes_on=False, reason=Reason(row.reason or ReasonCode.WITHIN_LIMITS)), ()
     if made is not None and made.state is not OrderState.LOST:
         return Step(goes_on=True, reason=Reason(ReasonCode.WITHIN_LIMITS)), ()
     decision = decision_of(transaction, decision_id)
-    books = load_books(transaction)
+    books = books_of(transaction.account, found)
     asked = _asked(transaction, books, decision)
     if isinstance(asked, Reason):
         return refuse(transaction, decision_id, asked), ()
     proposal, prices = asked
-    if closing and proposal.kind is ProposalKind.OPEN:
+    if closing and proposal.kind.adds_risk:
         # A fill came before the cancellation and closed the position: what was an exit must not open the other side.
         return refuse(transaction, decision_id, Reason(ReasonCode.NOTHING_TO_CLOSE)), ()
-    alive = orders.alive(connection, desk.schema, desk.account)
-    in_the_way = [order for order in alive if order.intent.symbol == decision.symbol]
-    if proposal.kind is ProposalKind.CLOSE and in_the_way:
+    in_the_way = [order for order in found.alive if order.intent.symbol == decision.symbol]
+    if not proposal.kind.adds_risk and in_the_way:
         return None, in_the_way
     attempt = made.intent.attempt + 1 if made else 1
-    return _judge(transaction, books, decision, proposal, prices, alive, attempt), ()
+    asked_now = _Asked(decision, proposal, prices, found.alive, attempt, sending)
+    return _judge(transaction, books, asked_now, balances), ()
 
 
 def _asked(
     transaction: AccountTransaction, books: Books, decision: Decision
 ) -> tuple[Proposal, Mapping[str, Decimal]] | Reason:
-    """What the decision asks for, with the prices of now; or why it asks for nothing."""
+    """What the decision asks for, with the prices of now; or why it asks for nothing, or may not ask."""
+    halted = fence.halted(transaction)
+    if halted is not None:
+        return halted
     if transaction.at > decision.valid_until and books.position(decision.symbol) is None:
         return fence.expired(decision.valid_until, transaction.at)
-    prices = _prices(transaction, books, decision)
-    if isinstance(prices, Reason):
-        return prices
+    prices, unknown = _prices(transaction, books, decision)
+    if unknown is not None and books.position(decision.symbol) is None:
+        return unknown
     desk = transaction.desk
     holding = books.portfolio(prices, transaction.at).holding(decision.symbol)
     step = desk.instrument(decision.symbol).price_step
     proposal = propose(decision, holding, prices[decision.symbol], desk.limits, step)
-    return proposal if isinstance(proposal, Reason) else (proposal, prices)
+    if isinstance(proposal, Reason):
+        return proposal
+    return unknown if unknown is not None and proposal.kind.adds_risk else (proposal, prices)
 
 
-def _prices(transaction: AccountTransaction, books: Books, decision: Decision) -> Mapping[str, Decimal] | Reason:
-    """Prices of the decision's symbol and of all that is held. Without them only a position of it can be closed."""
+def _prices(
+    transaction: AccountTransaction, books: Books, decision: Decision
+) -> tuple[Mapping[str, Decimal], Reason | None]:
+    """Prices of the decision's symbol and of all that is held; or those of the entries, and why there are no others.
+
+    With prices of the past a position can be made smaller, and nothing else.
+    """
     symbols = [decision.symbol, *(held.symbol for held in books.positions if held.symbol != decision.symbol)]
     prices = fence.current_prices(transaction.desk, symbols, transaction.at, decision.valid_until)
-    if isinstance(prices, Reason) and books.position(decision.symbol) is not None:
-        return {held.symbol: held.average_entry for held in books.positions}
-    return prices
+    if isinstance(prices, Reason):
+        return {held.symbol: held.average_entry for held in books.positions}, prices
+    return prices, None
 
 
-def _judge(
-    transaction: AccountTransaction,
-    books: Books,
-    decision: Decision,
-    proposal: Proposal,
-    prices: Mapping[str, Decimal],
-    alive: Sequence[Order],
-    attempt: int,
-) -> Step:
-    opens = proposal.kind is ProposalKind.OPEN
-    if opens:
+def _judge(transaction: AccountTransaction, books: Books, asked: _Asked, balances: VenueBalances) -> Step:
+    decision, adds = asked.decision, asked.proposal.kind.adds_risk
+    if adds:
         reason = fence.refusal(
             transaction,
             symbol=decision.symbol,
             valid_until=decision.valid_until,
             states=books.breakers,
-            alive=alive,
+            alive=asked.alive,
         )
         if reason is not None:
             return refuse(transaction, decision.decision_id, reason)
-    proposal, verdict = _verdict(transaction, books, proposal, prices, alive)
+    verdict = _verdict(transaction, books, asked)
     reason = verdict.reasons[0] if verdict.reasons else Reason(ReasonCode.WITHIN_LIMITS)
     if not verdict.allows:
         return refuse(transaction, decision.decision_id, reason)
+    intent = _intent(transaction.desk, books, verdict.proposal, asked.attempt)
+    if isinstance(intent, Reason):
+        return refuse(transaction, decision.decision_id, intent)
     # The engine has refused under an open breaker already; no order is inserted on its word alone.
-    tripped = fence.open_breaker(books.breakers) if opens else None
-    if tripped is not None:
-        return refuse(transaction, decision.decision_id, tripped)
-    _intend(transaction, books, verdict.proposal, attempt)
-    return Step(goes_on=True, reason=reason)
+    if adds:
+        against = fence.open_breaker(books.breakers) or _against(transaction.desk, asked, intent, balances)
+        if against is not None:
+            return refuse(transaction, decision.decision_id, against)
+    (made,) = intend(transaction, [intent], verdict.proposal.proposal_id, sending=asked.sending)
+    return Step(goes_on=True, reason=reason, order=made)
 
 
-def _verdict(
-    transaction: AccountTransaction,
-    books: Books,
-    proposal: Proposal,
-    prices: Mapping[str, Decimal],
-    alive: Sequence[Order],
-) -> tuple[Proposal, Verdict]:
+def _against(desk: Desk, asked: _Asked, intent: Intent, balances: VenueBalances) -> Reason | None:
+    """R7: what speaks against the entry `intent` as a venue will see it, or None."""
+    if isinstance(balances, Reason):
+        return balances
+    reference = asked.decision.reference_price
+    surface = Surface(
+        instrument=desk.instrument(intent.symbol),
+        price=asked.prices[intent.symbol],
+        reference=exact_price(reference) if reference is not None else Decimal(0),
+        fee_rate=desk.fee_rate,
+        balances=balances,
+        working=tuple(order.intent for order in asked.alive),
+    )
+    return next(iter(preflight(intent, surface, desk.limits)), None)
+
+
+def _verdict(transaction: AccountTransaction, books: Books, asked: _Asked) -> Verdict:
     """The engine's verdict, written with its inputs. After a lost order the first one stands, or is made smaller."""
-    connection, desk = transaction.connection, transaction.desk
-    stored = verdicts.read(connection, desk.schema, proposal.proposal_id)
-    proposal = proposal_from(stored.document) if stored else proposal
+    connection, desk, at = transaction.connection, transaction.desk, transaction.at
+    # A verdict is stored together with the decision's first order, or with its end.
+    stored = None if asked.attempt == 1 else verdicts.read(connection, desk.schema, asked.proposal.proposal_id)
+    proposal = proposal_from(stored.document) if stored else asked.proposal
+    ordered = entries_ordered(connection, desk.schema, desk.account, floor_to(at, _DAY))
     inputs = VerdictInputs(
         proposal=proposal,
-        portfolio=books.portfolio(prices, transaction.at, unresolved_symbols(alive)),
+        portfolio=books.portfolio(asked.prices, at, unresolved_symbols(asked.alive), ordered),
         breakers=tuple(books.breakers.values()),
+        market=market_states.newest(connection, desk.market, at),
         limits=desk.limits,
         instrument=desk.instrument(proposal.symbol),
         fee_rate=desk.fee_rate,
         live=desk.live,
+        mode=transaction.mode,
     )
     verdict = judged(inputs)
     if stored is not None:
-        return proposal, _no_larger(verdict, proposal_from(stored.outcome))
+        return _no_larger(verdict, proposal_from(stored.outcome))
     verdicts.insert(
         connection,
         desk.schema,
@@ -164,7 +234,7 @@ def _verdict(
         document=proposal_text(proposal),
         inputs=inputs_text(inputs),
         outcome=proposal_text(verdict.proposal),
-        at=transaction.at,
+        at=at,
     )
     transaction.note(
         EventKind.VERDICT_GIVEN,
@@ -177,7 +247,7 @@ def _verdict(
         quantity=verdict.proposal.quantity,
         risk_version=RISK_VERSION,
     )
-    return proposal, verdict
+    return verdict
 
 
 def judged(inputs: VerdictInputs) -> Verdict:
@@ -187,9 +257,11 @@ def judged(inputs: VerdictInputs) -> Verdict:
         inputs.portfolio,
         inputs.limits,
         {breaker.name: breaker for breaker in inputs.breakers},
+        inputs.market,
         inputs.instrument,
         inputs.fee_rate,
         live=inputs.live,
+        mode=inputs.mode,
     )
 
 
@@ -200,31 +272,33 @@ def _no_larger(verdict: Verdict, first: Proposal) -> Verdict:
     return replace(verdict, proposal=replace(verdict.proposal, quantity=first.quantity))
 
 
-def _intend(transaction: AccountTransaction, books: Books, proposal: Proposal, attempt: int) -> None:
-    leg = Leg.ENTRY if proposal.kind is ProposalKind.OPEN else Leg.EXIT
-    held = books.position(proposal.symbol)
-    quantity = proposal.quantity if leg is Leg.ENTRY or held is None else abs(held.quantity)
+def _intent(desk: Desk, books: Books, proposal: Proposal, attempt: int) -> Intent | Reason:
+    """The order for what risk let through. What makes a position smaller is for at most what is held now, on the grid.
+
+    A fee in base currency leaves a position off the grid; what is left of it after the exit is dust.
+    """
+    held, quantity = books.position(proposal.symbol), proposal.quantity
     if quantity is None:
         msg = f"the risk engine let proposal {proposal.proposal_id} through without a quantity"
         raise InputError(msg)
-    buys = (proposal.direction.sign > 0) is (leg is Leg.ENTRY)
-    intent = Intent(
+    if proposal.kind.adds_risk:
+        leg, side = Leg.ENTRY, Side.BUY if proposal.direction.sign > 0 else Side.SELL
+    elif held is None:
+        return Reason(ReasonCode.NOTHING_TO_CLOSE, {"symbol": proposal.symbol})
+    else:
+        leg, side = Leg.EXIT, Side.SELL if held.quantity > 0 else Side.BUY
+        step = desk.instrument(proposal.symbol).quantity_step
+        quantity = rounded_down(min(quantity, abs(held.quantity)), step)
+        if not quantity:
+            return Reason(ReasonCode.ORDER_BELOW_MINIMUM, {"held": format(held.quantity, "f")})
+    return Intent(
         account=proposal.account,
         decision_id=proposal.decision_id,
         symbol=proposal.symbol,
         leg=leg,
         attempt=attempt,
-        side=Side.BUY if buys else Side.SELL,
+        side=side,
         order_type=OrderType.MARKET,
         quantity=quantity,
         decided_price=proposal.entry_price,
     )
-    orders.insert(
-        transaction.connection,
-        transaction.schema,
-        [intent],
-        proposal_id=proposal.proposal_id,
-        token=transaction.token,
-        at=transaction.at,
-    )
-    note_intent(transaction, intent)

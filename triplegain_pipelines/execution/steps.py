@@ -1,5 +1,6 @@
 """What the steps of the order path have in common: how a step ended, and how a decision does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,11 +9,12 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.orders import Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution.desk import AccountTransaction
-from triplegain_pipelines.store import orders, outbox
+from triplegain_pipelines.store import orders, outbox, standing
 from triplegain_pipelines.store.decisions import read_decision
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
-from triplegain_pipelines.store.outbox import OutboxStatus
+from triplegain_pipelines.store.outbox import OutboxRow, OutboxStatus
+from triplegain_pipelines.store.standing import Standing
 
 _ENDS = {
     OrderState.OPEN: (OutboxStatus.DONE, ReasonCode.VENUE_ACCEPTED),
@@ -25,10 +27,11 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How a step ended: whether the next one has something to do, and why."""
+    """How a step ended: whether the next one has something to do, and why; the order, where one was just written."""
 
     goes_on: bool
     reason: Reason
+    order: Order | None = None
 
 
 def main_order(transaction: AccountTransaction, decision_id: UUID) -> Order | None:
@@ -36,12 +39,35 @@ def main_order(transaction: AccountTransaction, decision_id: UUID) -> Order | No
 
     An exit of an entry's decision is a leg of its protection and not its own order.
     """
-    made = orders.of_decision(transaction.connection, transaction.schema, transaction.account, decision_id)
+    return own_order(orders.of_decision(transaction.connection, transaction.schema, transaction.account, decision_id))
+
+
+def own_order(made: Sequence[Order]) -> Order | None:
+    """`main_order` among the orders that were made for a decision, by leg and attempt."""
     for leg in (Leg.ENTRY, Leg.EXIT):
         attempts = [order for order in made if order.intent.leg is leg]
         if attempts:
             return attempts[-1]
     return None
+
+
+def standing_of(transaction: AccountTransaction, decision_id: UUID) -> Standing:
+    """How the account stands, for acting on the decision."""
+    return standing.read(
+        transaction.connection, transaction.schema, transaction.account, decision_id, transaction.currency
+    )
+
+
+def queued(transaction: AccountTransaction, decision_id: UUID, row: OutboxRow | None) -> OutboxRow:
+    """The decision's `row` in the outbox.
+
+    Raises:
+        InputError: there is none.
+    """
+    if row is None:
+        msg = f"decision {decision_id} is not in the outbox of {transaction.account!r}; queue it before acting on it"
+        raise InputError(msg)
+    return row
 
 
 def decision_of(transaction: AccountTransaction, decision_id: UUID) -> Decision:
@@ -70,7 +96,7 @@ def refuse(transaction: AccountTransaction, decision_id: UUID, reason: Reason) -
     return Step(goes_on=False, reason=reason)
 
 
-def finish_by_order(transaction: AccountTransaction, row: outbox.OutboxRow, order: Order | None) -> OutboxStatus:
+def finish_by_order(transaction: AccountTransaction, row: OutboxRow, order: Order | None) -> OutboxStatus:
     """End the decision as its order did. One that is lost or was never made may be tried again until it expires."""
     if row.status.is_final:
         return row.status

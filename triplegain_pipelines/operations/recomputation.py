@@ -21,8 +21,10 @@ from triplegain_pipelines.domain.forecasts import Prompt, SeatForecast
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import Reason
+from triplegain_pipelines.domain.risk import ProposalKind
 from triplegain_pipelines.execution.documents import inputs_from, proposal_from, proposal_text
 from triplegain_pipelines.execution.risk_gate import judged
+from triplegain_pipelines.operations.rebalancing_decision import decided_again
 from triplegain_pipelines.portfolio.proposals import propose
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.orders import Order
@@ -55,12 +57,17 @@ class VerifyStep:
 
 def recompute(evidence: Evidence, configured: Settings) -> list[VerifyStep]:
     """Every station between the snapshot and the fills, in order."""
-    stations: list[tuple[str, Callable[[], str]]] = [
-        ("snapshot", lambda: _snapshot(evidence)),
-        ("signals", lambda: _signals(evidence)),
+    decided: list[tuple[str, Callable[[], str]]] = [
         ("prompts", lambda: _prompts(evidence)),
         ("answers", lambda: _answers(evidence)),
         ("consensus", lambda: _consensus(evidence, configured)),
+    ]
+    if evidence.decision.target_quantity is not None:
+        decided = [("rebalancing", lambda: _rebalancing(evidence))]
+    stations: list[tuple[str, Callable[[], str]]] = [
+        ("snapshot", lambda: _snapshot(evidence)),
+        ("signals", lambda: _signals(evidence)),
+        *decided,
         ("proposal", lambda: _proposal(evidence)),
         ("verdict", lambda: _verdict(evidence)),
         ("order", lambda: _order(evidence)),
@@ -144,6 +151,16 @@ def _consensus(evidence: Evidence, configured: Settings) -> str:
     return differences and f"its settings were not stored with it, and under those of today {differences}"
 
 
+def _rebalancing(evidence: Evidence) -> str:
+    """A rebalancing asks no seats: its plan is made again of what the account held and the prices then."""
+    if evidence.signals is None:
+        return "it needs the signals"
+    computed = decided_again(evidence.decision, evidence.snapshot, evidence.signals.regime)
+    if computed is None:
+        return "its plan has no such trade"
+    return _differences(evidence.decision, computed)
+
+
 def _proposal(evidence: Evidence) -> str:
     inputs = inputs_from(evidence.verdict.inputs)
     stored = proposal_from(evidence.verdict.document)
@@ -179,7 +196,8 @@ def _order(evidence: Evidence) -> str:
         return f"its content has the id {intent.client_order_id}"
     outcome = proposal_from(evidence.verdict.outcome)
     allowed = outcome.quantity
-    if intent.leg is Leg.ENTRY and (allowed is None or intent.quantity > allowed):
+    bound = intent.leg is Leg.ENTRY or (intent.leg is Leg.EXIT and outcome.kind is ProposalKind.REDUCE)
+    if bound and (allowed is None or intent.quantity > allowed):
         return f"its quantity {intent.quantity} is more than the {allowed} that risk allowed"
     levels = {Leg.STOP: outcome.stop_loss, Leg.TAKE_PROFIT: outcome.take_profit}
     if intent.leg in levels and intent.trigger_price != levels[intent.leg]:

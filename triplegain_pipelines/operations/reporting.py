@@ -7,7 +7,7 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.evaluation.data_quality import QualityReport, write_quality_report
 from triplegain_pipelines.evaluation.report import WrittenReport, write_validation_report
 from triplegain_pipelines.evaluation.tracking import ProjectedWindow, project_window
-from triplegain_pipelines.execution.desk import PAPER
+from triplegain_pipelines.execution.desk import LIVE, PAPER
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
@@ -17,10 +17,14 @@ from triplegain_pipelines.store.server import database_urls, with_driver
 
 
 def validate_account(database: Database, session: Session, start: datetime, end: datetime) -> WrittenReport:
-    """Write the validation report of the account over [start, end)."""
+    """Write the validation report of the session's account over [start, end)."""
+    return _validate(database, session, session.schema, start, end)
+
+
+def _validate(database: Database, session: Session, schema: str, start: datetime, end: datetime) -> WrittenReport:
     return write_validation_report(
         database,
-        PAPER,
+        schema,
         session.account,
         start,
         end,
@@ -41,16 +45,17 @@ def report_hours(database: Database, settings: Settings, account: str | None, le
         InputError: there is no such account.
     """
     with database.connection() as connection:
-        overviews = read_overviews(connection, PAPER)
-        wanted = [one for one in overviews if one.marked_at and account in {None, one.account}]
+        overviews = [(schema, one) for schema in (PAPER, LIVE) for one in read_overviews(connection, schema)]
+        marked = [(one.marked_at, schema, one) for schema, one in overviews if one.marked_at]
+        wanted = [found for found in marked if account in {None, found[2].account}]
         if not wanted:
-            known = ", ".join(one.account for one in overviews) or "none"
+            known = ", ".join(one.account for _, one in overviews) or "none"
             msg = f"there is no account {account or 'with a mark'}; the accounts are: {known}"
             raise InputError(msg)
-        symbols = decided_symbols(connection, wanted[0].account)
-    session = Session(wanted[0].account, wanted[0].venue, symbols, replay=True, settings=settings, clock=SystemClock())
-    end = wanted[0].marked_at or wanted[0].opened_at
-    return validate_account(database, session, end - length, end)
+        end, schema, found = max(wanted, key=lambda one: one[0])
+        symbols = decided_symbols(connection, found.account)
+    session = Session(found.account, found.venue, symbols, replay=True, settings=settings, clock=SystemClock())
+    return _validate(database, session, schema, end - length, end)
 
 
 def compare_models(database: Database, session: Session, start: datetime, end: datetime) -> ProjectedWindow:

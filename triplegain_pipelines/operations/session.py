@@ -8,6 +8,7 @@ from decimal import Decimal
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.timeframes import floor_to
+from triplegain_pipelines.execution.desk import LIVE, PAPER
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE, quote_currency
 
@@ -31,6 +32,16 @@ class Session:
     def simulated(self) -> bool:
         """Whether the market is a simulated one, which every output must say."""
         return self.venue == SIMULATED_VENUE
+
+    @property
+    def live(self) -> bool:
+        """Whether the account trades real money, once it is armed. A replay of a live profile trades on paper."""
+        return self.settings.profile.live is not None and not self.replay
+
+    @property
+    def schema(self) -> str:
+        """The schema of the account's books."""
+        return LIVE if self.live else PAPER
 
     @property
     def baseline_seats(self) -> bool:

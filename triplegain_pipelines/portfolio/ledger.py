@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
 from enum import StrEnum
+from uuid import UUID
 
 from triplegain_pipelines.domain.market import split_symbol
 from triplegain_pipelines.domain.money import EXACT
 from triplegain_pipelines.domain.orders import Fill
+from triplegain_pipelines.portfolio.dust import Dust
 
 DEPOSIT = "deposit"
 
 
 class Book(StrEnum):
-    """The sides of a posting. `HOLDINGS` is what the account owns; the others are where it came from or went."""
+    """The sides of a posting. `HOLDINGS` and `DUST` are what the account owns, the rest where it came from or went."""
 
     HOLDINGS = "holdings"
     CAPITAL = "capital"
     MARKET = "market"
     FEES = "fees"
+    DUST = "dust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,31 @@ def deposit_postings(account: str, currency: str, amount: Decimal, at: datetime)
     )
 
 
+def flow_postings(account: str, flow_id: UUID, currency: str, amount: Decimal, at: datetime) -> tuple[Posting, ...]:
+    """The postings of money that was paid in (`amount` > 0) or out after the opening."""
+    transaction = f"flow:{flow_id}"
+    return (
+        Posting(account, transaction, Book.HOLDINGS, currency, amount, at),
+        Posting(account, transaction, Book.CAPITAL, currency, -amount, at),
+    )
+
+
+def dust_postings(dust: Dust) -> tuple[Posting, ...]:
+    """The postings of what is left of a closed position: it stays the account's, and is nobody's position any more."""
+    base, _ = split_symbol(dust.symbol)
+    at = dust.written_off_at
+    transaction = f"dust:{dust.symbol}:{dust.decision_id}:{at.isoformat()}"
+    return (
+        Posting(dust.account, transaction, Book.HOLDINGS, base, -dust.quantity, at),
+        Posting(dust.account, transaction, Book.DUST, base, dust.quantity, at),
+    )
+
+
 def balances(postings: Iterable[Posting]) -> dict[str, Decimal]:
     """What the account owns of each currency, by code. A currency it no longer owns stays with zero."""
     owned: dict[str, Decimal] = defaultdict(Decimal)
     with localcontext(EXACT):
         for posting in postings:
-            if posting.posting is Book.HOLDINGS:
+            if posting.posting in {Book.HOLDINGS, Book.DUST}:
                 owned[posting.currency] += posting.amount
     return dict(sorted(owned.items()))

@@ -92,7 +92,7 @@ def apply_fill(
 
     Raises:
         DataError: the fill is of another symbol or account than the position, a reducing fill finds no
-            position, is on its own side or larger than it, or the fee eats the whole fill.
+            position, is on its own side or larger than it, or the fee eats more than the fill.
     """
     with localcontext(EXACT):
         delta = _held(fill)
@@ -103,6 +103,44 @@ def apply_fill(
         if intent.leg is Leg.ENTRY:
             return _added(position, fill, delta, cost), None
         return _reduced(position, fill, intent, delta, cost)
+
+
+def fitting(position: Position | None, fill: Fill, intent: Intent) -> tuple[Fill | None, Decimal]:
+    """The part of `fill` that the position can take, and what no position accounts for, signed, in base currency.
+
+    More than there is can be sold only of what was no position: a late fill after another exit, with coins of somebody
+    else in the account. The position ends then, with the whole fee, and the rest stands in the ledger alone.
+
+    Raises:
+        DataError: the fill is of another symbol, side or account than its order or the position.
+    """
+    with localcontext(EXACT):
+        _require_same(position, fill, intent)
+        delta, held = _held(fill), Decimal(0) if position is None else position.quantity
+        if not intent.leg.reduces_risk:
+            adds = delta * fill.side.sign > 0 or (position is not None and not delta)
+            return (fill, Decimal(0)) if adds and held * delta >= 0 else (None, delta)
+        if held * delta >= 0:
+            return None, delta
+        if abs(delta) <= abs(held):
+            return fill, Decimal(0)
+        quote = split_symbol(fill.symbol)[1]
+        return replace(fill, quantity=abs(held), fee=_cost(fill), fee_currency=quote), delta + held
+
+
+def written_off(position: Position, leg: Leg, at: datetime) -> ClosedTrade:
+    """The trade of a long position whose rest is too small to be sold, as if that were sold for nothing.
+
+    `leg` is that of the last order that was to sell of it.
+    """
+    with localcontext(EXACT):
+        rest = position.quantity
+        given_up = replace(
+            position,
+            realised=rounded(position.realised - rest * position.average_entry, AVERAGE_PLACES),
+            exited=position.exited + rest,
+        )
+        return _closed(given_up, position.direction, leg, at)
 
 
 def _held(fill: Fill) -> Decimal:
@@ -166,10 +204,10 @@ def _reduced(
         exited=position.exited + abs(delta),
         exit_value=position.exit_value + abs(delta) * fill.price,
     )
-    return (reduced, None) if quantity else (None, _closed(reduced, position.direction, fill, intent))
+    return (reduced, None) if quantity else (None, _closed(reduced, position.direction, intent.leg, fill.filled_at))
 
 
-def _closed(position: Position, direction: Direction, fill: Fill, intent: Intent) -> ClosedTrade:
+def _closed(position: Position, direction: Direction, leg: Leg, at: datetime) -> ClosedTrade:
     gross = rounded(position.realised, VALUE_PLACES)
     profit = gross - position.fees
     risk = position.initial_risk
@@ -186,19 +224,19 @@ def _closed(position: Position, direction: Direction, fill: Fill, intent: Intent
         profit=profit,
         initial_risk=risk,
         r_multiple=divided(profit, risk, PRICE_PLACES) if risk is not None and risk > 0 else None,
-        exit_leg=intent.leg,
+        exit_leg=leg,
         opened_at=position.opened_at,
-        closed_at=fill.filled_at,
+        closed_at=at,
     )
 
 
 def _require_fitting(position: Position | None, fill: Fill, intent: Intent, delta: Decimal) -> None:
+    _require_same(position, fill, intent)
     reduces = intent.leg.reduces_risk
     held = Decimal(0) if position is None else position.quantity
+    gained = delta * fill.side.sign
     misfits = (
-        (fill.symbol, fill.side) != (intent.symbol, intent.side),
-        position is not None and (position.account, position.symbol) != (intent.account, intent.symbol),
-        delta * fill.side.sign <= 0,  # the fee leaves nothing
+        gained < 0 or (not gained and (position is None or reduces)),  # the fee leaves nothing
         held * delta < 0 and not reduces,
         reduces and not (held * delta < 0 and abs(delta) <= abs(held)),
     )
@@ -209,3 +247,15 @@ def _require_fitting(position: Position | None, fill: Fill, intent: Intent, delt
             f"{held} is held; reconcile the account with the venue"
         )
         raise DataError(msg)
+
+
+def _require_same(position: Position | None, fill: Fill, intent: Intent) -> None:
+    same = (fill.symbol, fill.side) == (intent.symbol, intent.side)
+    if same and (position is None or (position.account, position.symbol) == (intent.account, intent.symbol)):
+        return
+    held = "nothing" if position is None else f"{position.symbol} of {position.account}"
+    msg = (
+        f"fill {fill.venue}:{fill.trade_id} ({fill.side} {fill.quantity} {fill.symbol}) is none of a {intent.side} "
+        f"order in {intent.symbol} of {intent.account} while {held} is held; reconcile the account with the venue"
+    )
+    raise DataError(msg)

@@ -7,6 +7,7 @@ from decimal import Decimal
 import psycopg
 
 from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.domain.risk import TradingMode
 from triplegain_pipelines.store import events
 from triplegain_pipelines.store.statements import statement
 
@@ -27,13 +28,16 @@ class Account:
 class TakenBooks:
     """What a transaction that has taken an account's books knows of it.
 
-    `token` is the newest of the fence and `holder` who took it; `end` is the end of the chain of events.
+    `token` is the newest of the fence and `holder` who took it; `end` is the end of the chain of events. `mode` is what
+    the account may do at all, and `stopped` whether an emergency stop is in force.
     """
 
     currency: str
     token: int
     holder: str
     end: events.ChainEnd
+    mode: TradingMode
+    stopped: bool
 
 
 def insert(connection: psycopg.Connection, schema: str, account: Account) -> bool:
@@ -56,6 +60,12 @@ def insert(connection: psycopg.Connection, schema: str, account: Account) -> boo
     return cursor.fetchone() is not None
 
 
+def is_open(connection: psycopg.Connection, schema: str, account: str) -> bool:
+    """Whether the account was opened."""
+    query = statement("SELECT 1 FROM {schema}.accounts WHERE account = %s", schema)
+    return connection.execute(query, [account]).fetchone() is not None
+
+
 def take_books(connection: psycopg.Connection, schema: str, account: str, *, durable: bool) -> TakenBooks:
     """Take the account's books until the transaction ends: everything that writes to them waits for it.
 
@@ -70,9 +80,9 @@ def take_books(connection: psycopg.Connection, schema: str, account: str, *, dur
     if row is None or row[0] is None:
         msg = f"there is no account {account!r} in {schema}; open it before trading with it"
         raise InputError(msg)
-    _, currency, token, holder, sequence, digest = row
+    _, currency, token, holder, sequence, digest, mode, stopped = row
     end = events.NO_EVENTS if sequence is None else events.ChainEnd(sequence, digest)
-    return TakenBooks(currency, token or 0, holder or "nobody", end)
+    return TakenBooks(currency, token or 0, holder or "nobody", end, TradingMode(mode or TradingMode.ACTIVE), stopped)
 
 
 def balance(connection: psycopg.Connection, schema: str, account: str, currency: str) -> Decimal:

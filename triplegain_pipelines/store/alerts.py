@@ -1,5 +1,6 @@
 """Alerts: what a person should know of now. One alert of a kind about a subject is open at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,6 +51,14 @@ def end_alert(connection: psycopg.Connection, kind: str, subject: str, at: datet
         [at, kind, subject],
     )
     return ended.rowcount == 1
+
+
+def end_alerts(connection: psycopg.Connection, kinds: Sequence[str], subject: str, at: datetime) -> None:
+    """End the open alerts of these kinds about this subject."""
+    connection.execute(
+        "UPDATE ops.alerts SET ended_at = %s WHERE kind = ANY (%s) AND subject = %s AND ended_at IS NULL",
+        [at, list(kinds), subject],
+    )
 
 
 def open_alerts(connection: psycopg.Connection) -> list[Alert]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -51,29 +52,38 @@ def save_decisions(connection: psycopg.Connection, decisions: Sequence[Decision]
 
 
 def read_decisions(connection: psycopg.Connection, account: str, start: datetime, end: datetime) -> list[Decision]:
-    """The account's decisions with `as_of` in `[start, end)`, by time and symbol."""
-    condition = sql.SQL("account = %s AND as_of >= %s AND as_of < %s ORDER BY as_of, symbol")
+    """What the seats decided for the account with `as_of` in `[start, end)`, by time and symbol: no rebalancing."""
+    condition: LiteralString = (
+        "account = %s AND as_of >= %s AND as_of < %s AND target_quantity IS NULL ORDER BY as_of, symbol"
+    )
     return _read(connection, condition, (account, start, end))
 
 
 def read_decision(connection: psycopg.Connection, decision_id: UUID) -> Decision | None:
     """The decision with this id; None where there is none."""
-    return next(iter(_read(connection, sql.SQL("decision_id = %s"), (decision_id,))), None)
+    return next(iter(_read(connection, "decision_id = %s", (decision_id,))), None)
 
 
 def read_pooled(connection: psycopg.Connection, account: str, before: datetime) -> list[PooledForecast]:
     """The account's pooled forecasts with a quorum and `as_of` before `before`: what its slope is learnt from."""
     query = """
         SELECT symbol, as_of, pooled_log_odds AS log_odds FROM research.consensus_decisions
-        WHERE account = %s AND as_of < %s AND quorum_met ORDER BY as_of, symbol"""
+        WHERE account = %s AND as_of < %s AND quorum_met AND target_quantity IS NULL ORDER BY as_of, symbol"""
     with connection.cursor(row_factory=class_row(PooledForecast)) as cursor:
         return cursor.execute(query, (account, before)).fetchall()
 
 
-def _read(connection: psycopg.Connection, condition: sql.SQL, parameters: Sequence[object]) -> list[Decision]:
-    query = sql.SQL("SELECT {} FROM {} WHERE {}").format(_COLUMNS, sql.Identifier(*_TABLE), condition)
+def _read(connection: psycopg.Connection, condition: LiteralString, parameters: Sequence[object]) -> list[Decision]:
+    query = _selection(condition)
     with connection.cursor(row_factory=dict_row) as cursor:
         return [_decision(row) for row in cursor.execute(query, parameters)]
+
+
+@cache
+def _selection(condition: LiteralString) -> bytes:
+    """The query for decisions that meet `condition`, composed once."""
+    query = sql.SQL("SELECT {} FROM {} WHERE {}")
+    return query.format(_COLUMNS, sql.Identifier(*_TABLE), sql.SQL(condition)).as_bytes(None)
 
 
 def _decision(row: dict[str, Any]) -> Decision:
@@ -88,6 +98,7 @@ def _row(decision: Decision) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(decision, name) for name in _NAMES}
     row |= {name: str(row[name]) for name in ("decision_id", "snapshot_id", "size_factor", "leverage")}
     row |= {name: getattr(decision, name).value for name in ("regime", "action", "reason_code")}
+    row["target_quantity"] = None if decision.target_quantity is None else format(decision.target_quantity, "f")
     row["forecast_ids"] = "{" + ",".join(map(str, decision.forecast_ids)) + "}"
     row["code_versions"] = canonical_json(decision.code_versions)
     return row

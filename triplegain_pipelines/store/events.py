@@ -37,13 +37,23 @@ class EventKind(StrEnum):
     ORDER_INTENDED = "order_intended"
     ORDER_SENT = "order_sent"
     ORDER_CHANGED = "order_changed"
+    ORDER_ADOPTED = "order_adopted"  # the venue has an order that was given up
     FILL_BOOKED = "fill_booked"
+    FILL_UNACCOUNTED = "fill_unaccounted"  # booked, but no position fits it
     POSITION_OPENED = "position_opened"
     POSITION_CHANGED = "position_changed"
     POSITION_CLOSED = "position_closed"
+    DUST_WRITTEN_OFF = "dust_written_off"
     PROTECTION_FAILED = "protection_failed"
+    PROTECTION_HELD = "protection_held"
     BREAKER_CHANGED = "breaker_changed"
+    MODE_CHANGED = "mode_changed"
+    EMERGENCY_STOPPED = "emergency_stopped"
+    EMERGENCY_RELEASED = "emergency_released"
     RECONCILED = "reconciled"
+    LIVE_ARMED = "live_armed"
+    LIVE_DISARMED = "live_disarmed"
+    FLOW_BOOKED = "flow_booked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class CandleGap:
 def decision_counts(
     connection: psycopg.Connection, account: str, start: datetime, end: datetime, horizon_hours: int
 ) -> DecisionCounts:
-    """Decisions in `[start, end)`; the unanimous ones against the outcome after `horizon_hours`, where it is settled.
+    """What the seats decided in `[start, end)`; the unanimous ones against the outcome after `horizon_hours`.
 
     A forecast of exactly one half is on no side, so it can be neither right nor wrong.
     """
@@ -86,7 +86,7 @@ def decision_counts(
         FROM research.consensus_decisions d
         LEFT JOIN research.forecast_outcomes o
           ON (o.venue, o.symbol, o.as_of, o.horizon_hours) = (d.venue, d.symbol, d.as_of, %s)
-        WHERE d.account = %s AND d.as_of >= %s AND d.as_of < %s"""
+        WHERE d.account = %s AND d.as_of >= %s AND d.as_of < %s AND d.target_quantity IS NULL"""
     with connection.cursor(row_factory=class_row(DecisionCounts)) as cursor:
         counts = cursor.execute(query, (horizon_hours, account, start, end)).fetchone()
     assert counts is not None  # noqa: S101 - an aggregate without GROUP BY always has one row
@@ -120,12 +120,13 @@ def seat_calls(connection: psycopg.Connection, account: str, start: datetime, en
 
 
 def code_versions(connection: psycopg.Connection, account: str, start: datetime, end: datetime) -> dict[str, list[str]]:
-    """The versions of every part of the code that the account's decisions rest on."""
+    """The versions of every part of the code that what the seats decided for the account rests on."""
     query = """
+        WITH decided AS (SELECT * FROM research.consensus_decisions WHERE target_quantity IS NULL)
         SELECT part, array_agg(DISTINCT version ORDER BY version) FROM (
-            SELECT 'consensus' AS part, code_version AS version, account, as_of FROM research.consensus_decisions
+            SELECT 'consensus' AS part, code_version AS version, account, as_of FROM decided
             UNION ALL
-            SELECT part, version, account, as_of FROM research.consensus_decisions,
+            SELECT part, version, account, as_of FROM decided,
                    jsonb_each_text(code_versions) AS versions(part, version)) AS used
         WHERE account = %s AND as_of >= %s AND as_of < %s GROUP BY part ORDER BY part"""
     return dict(connection.execute(query, (account, start, end)).fetchall())

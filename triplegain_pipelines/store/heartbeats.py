@@ -6,6 +6,11 @@ import psycopg
 
 CLOCK = "clock"
 """Our clock was compared with a venue's; the subject is the venue."""
+GUARDIAN = "guardian"
+"""The guardian looked after the account, which is the subject."""
+
+RECONCILED = "reconciled"
+"""Books and venue of the account, which is the subject, were compared, and nothing stayed open."""
 
 
 def beat(connection: psycopg.Connection, name: str, subject: str, at: datetime) -> None:
@@ -23,3 +28,8 @@ def last_beat(connection: psycopg.Connection, name: str, subject: str) -> dateti
         "SELECT beat_at FROM ops.heartbeats WHERE name = %s AND account = %s", [name, subject]
     ).fetchone()
     return row[0] if row else None
+
+
+def forget(connection: psycopg.Connection, name: str, subject: str) -> None:
+    """Take back that `name` was done for `subject`: from now on it is not known to be so."""
+    connection.execute("DELETE FROM ops.heartbeats WHERE name = %s AND account = %s", [name, subject])

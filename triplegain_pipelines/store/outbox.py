@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 
 from triplegain_pipelines.domain.decisions import Decision
+from triplegain_pipelines.domain.errors import StaleFenceError
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.store import fences
 from triplegain_pipelines.store.statements import statement
 
 _COLUMNS = ("outbox_id", "decision_id", "status", "queued_at", "valid_until", "token", "reason_code")
+
+_TAKING: LiteralString = "WITH taken AS ("
+_CLAIMING: LiteralString = """)
+    UPDATE {schema}.outbox AS waiting SET status = 'CLAIMED', token = taken.token, changed_at = %s FROM taken
+    WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED') RETURNING taken.token"""
 
 
 class OutboxStatus(StrEnum):
@@ -80,16 +87,25 @@ def waiting(connection: psycopg.Connection, schema: str, account: str) -> list[O
     return [_row(row) for row in rows]
 
 
-def claim(connection: psycopg.Connection, schema: str, decision_id: UUID, token: int, at: datetime) -> None:
-    """Note that the holder of `token` works on the decision."""
-    connection.execute(
+def claim(
+    connection: psycopg.Connection, schema: str, account: str, decision_id: UUID, holder: str, at: datetime
+) -> int:
+    """Raise the account's token (`fences.take`), and note that its `holder` works on the decision; the token.
+
+    Raises:
+        StaleFenceError: the decision is not waiting any more.
+    """
+    row = connection.execute(
         statement(
-            """UPDATE {schema}.outbox SET status = 'CLAIMED', token = %s, changed_at = %s
-               WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED')""",
+            _TAKING + fences.TAKE + _CLAIMING,
             schema,
         ),
-        [token, at, decision_id],
-    )
+        [account, holder, at, at, decision_id],
+    ).fetchone()
+    if row is None:
+        msg = f"decision {decision_id} is not waiting any more, so it cannot be claimed"
+        raise StaleFenceError(msg)
+    return int(row[0])
 
 
 def finish(

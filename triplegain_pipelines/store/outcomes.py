@@ -67,14 +67,14 @@ def read_scored(
     """What each seat and the consensus forecast at the account's decisions in `[start, end)`, beside the outcome.
 
     The columns are `SCORED`. The consensus forecasts the first horizon only, so it is left out of any other.
-    A decision without a quorum is an abstention of the consensus.
+    A decision without a quorum is an abstention of the consensus; a rebalancing is no forecast at all.
     """
     query = """
         WITH decided AS (
             SELECT d.*, o.went_up FROM research.consensus_decisions d
             LEFT JOIN research.forecast_outcomes o
               ON (o.venue, o.symbol, o.as_of, o.horizon_hours) = (d.venue, d.symbol, d.as_of, %(horizon)s)
-            WHERE d.account = %(account)s AND d.as_of >= %(start)s AND d.as_of < %(end)s)
+            WHERE d.account = %(account)s AND d.as_of >= %(start)s AND d.as_of < %(end)s AND d.target_quantity IS NULL)
         SELECT f.seat AS forecaster, f.baseline, d.symbol, d.as_of,
                CASE WHEN %(horizon)s = 4 THEN f.p_up_4h ELSE f.p_up_24h END AS p_up, d.went_up
         FROM decided d CROSS JOIN LATERAL unnest(d.forecast_ids) AS used(forecast_id)

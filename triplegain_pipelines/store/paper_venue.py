@@ -9,13 +9,30 @@ from uuid import UUID
 
 import psycopg
 
-from triplegain_pipelines.domain.orders import Fill, Intent, OrderState, OrderType, Side
+from triplegain_pipelines.domain.orders import Execution, Fill, OrderState, OrderType, Side
 
 _SELECT: LiteralString = """
     SELECT client_order_id, venue_order_id, account, symbol, side, order_type, quantity, filled_quantity, trigger_price,
            one_cancels_other, state, accepted_at
     FROM paper_venue.orders """
 _LIVE: LiteralString = "state IN ('OPEN', 'PARTIALLY_FILLED')"
+_ACCEPT: LiteralString = """
+    WITH taken AS (
+        INSERT INTO paper_venue.client_order_ids VALUES (%s, false) ON CONFLICT DO NOTHING RETURNING client_order_id),
+    accepted AS (
+        INSERT INTO paper_venue.orders (client_order_id, venue_order_id, account, symbol, side, order_type, quantity,
+            filled_quantity, trigger_price, one_cancels_other, state, seed, accepted_at)
+        SELECT client_order_id, %s, %s, %s, %s, %s, %s, %s, %s::numeric, %s::uuid, %s, %s, %s FROM taken),
+    filled AS (
+        INSERT INTO paper_venue.fills (trade_id, client_order_id, quantity, price, fee, fee_currency, filled_at)
+        SELECT %s::text, client_order_id, %s::numeric, %s::numeric, %s::numeric, %s::text, %s::timestamptz
+        FROM taken WHERE %s)
+    SELECT EXISTS (SELECT FROM taken), set_config('synchronous_commit', 'off', true)"""
+_WITHDRAW: LiteralString = """
+    UPDATE paper_venue.orders SET state = 'CANCELED'
+    WHERE client_order_id = %s AND state IN ('OPEN', 'PARTIALLY_FILLED')
+    RETURNING client_order_id, venue_order_id, account, symbol, side, order_type, quantity, filled_quantity,
+        trigger_price, one_cancels_other, state, accepted_at, set_config('synchronous_commit', 'off', true)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +80,22 @@ def register(connection: psycopg.Connection, client_order_id: UUID, *, refused: 
     return bool(row and row[0])
 
 
-def insert(
-    connection: psycopg.Connection,
-    intent: Intent,
-    *,
-    venue_order_id: str,
-    state: OrderState,
-    filled_quantity: Decimal,
-    seed: str,
-    at: datetime,
-) -> None:
-    """Write an accepted order."""
-    connection.execute(
-        """INSERT INTO paper_venue.orders (client_order_id, venue_order_id, account, symbol, side, order_type, quantity,
-               filled_quantity, trigger_price, one_cancels_other, state, seed, accepted_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        [
-            intent.client_order_id,
-            venue_order_id,
-            intent.account,
-            intent.symbol,
-            intent.side,
-            intent.order_type,
-            intent.quantity,
-            filled_quantity,
-            intent.trigger_price,
-            intent.one_cancels_other,
-            state,
-            seed,
-            at,
-        ],
-    )
+def accept(connection: psycopg.Connection, order: RestingOrder, seed: str, fill: Fill | None) -> bool:
+    """Take the id for ever and write the order with its first fill, if its id was free; whether it was.
+
+    One statement, meant for a connection that is in no transaction. It does not wait for the disk, as with `relax`.
+    """
+    row = connection.execute(_ACCEPT, [*_values(order, seed), *_fill_values(fill)]).fetchone()
+    return bool(row and row[0])
+
+
+def withdraw(connection: psycopg.Connection, client_order_id: UUID) -> RestingOrder | None:
+    """Cancel the order if it is live, and return it as it is then; None where there is no such live order.
+
+    One statement, meant for a connection that is in no transaction. It does not wait for the disk, as with `relax`.
+    """
+    row = connection.execute(_WITHDRAW, [client_order_id]).fetchone()
+    return _order(row) if row else None
 
 
 def read(connection: psycopg.Connection, client_order_id: UUID) -> RestingOrder | None:
@@ -119,6 +121,13 @@ def update(connection: psycopg.Connection, client_order_id: UUID, state: OrderSt
     connection.execute(
         "UPDATE paper_venue.orders SET state = %s, filled_quantity = %s WHERE client_order_id = %s",
         [state, filled_quantity, client_order_id],
+    )
+
+
+def move_trigger(connection: psycopg.Connection, client_order_id: UUID, trigger_price: Decimal) -> None:
+    """Change the trigger of an order."""
+    connection.execute(
+        "UPDATE paper_venue.orders SET trigger_price = %s WHERE client_order_id = %s", [trigger_price, client_order_id]
     )
 
 
@@ -164,9 +173,33 @@ def fills(connection: psycopg.Connection, order: RestingOrder, venue: str) -> tu
     )
 
 
+def _values(order: RestingOrder, seed: str) -> list[object]:
+    return [
+        order.client_order_id,
+        order.venue_order_id,
+        order.account,
+        order.symbol,
+        order.side,
+        order.order_type,
+        order.quantity,
+        order.filled_quantity,
+        order.trigger_price,
+        order.one_cancels_other,
+        order.state,
+        seed,
+        order.accepted_at,
+    ]
+
+
+def _fill_values(fill: Fill | None) -> list[object]:
+    if fill is None:
+        return [None, None, None, None, None, None, False]
+    return [fill.trade_id, fill.quantity, fill.price, fill.fee, fill.fee_currency, fill.filled_at, True]
+
+
 def _order(row: tuple[Any, ...]) -> RestingOrder:
     client_order_id, venue_order_id, account, symbol, side, order_type, *rest = row
-    quantity, filled, trigger, group, state, accepted_at = rest
+    quantity, filled, trigger, group, state, accepted_at, *_ = rest
     return RestingOrder(
         client_order_id=client_order_id,
         venue_order_id=venue_order_id,
@@ -180,4 +213,19 @@ def _order(row: tuple[Any, ...]) -> RestingOrder:
         one_cancels_other=group,
         state=OrderState(state),
         accepted_at=accepted_at,
+    )
+
+
+def executions(connection: psycopg.Connection, account: str, venue: str, since: datetime) -> tuple[Execution, ...]:
+    """Every fill of the account from `since` on, oldest first."""
+    rows = connection.execute(
+        """SELECT f.trade_id, o.venue_order_id, o.symbol, o.side, f.quantity, f.price, f.fee, f.fee_currency,
+               f.filled_at
+           FROM paper_venue.fills f JOIN paper_venue.orders o USING (client_order_id)
+           WHERE o.account = %s AND f.filled_at >= %s ORDER BY f.filled_at, f.trade_id""",
+        [account, since],
+    ).fetchall()
+    return tuple(
+        Execution(venue, trade_id, venue_order_id, symbol, Side(side), *rest)
+        for trade_id, venue_order_id, symbol, side, *rest in rows
     )

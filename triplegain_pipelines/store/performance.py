@@ -28,6 +28,7 @@ _EQUITY = {
     "at": pl.Datetime("us", "UTC"),
     "equity": pl.Float64(),
     "positions_value": pl.Float64(),
+    "external_flow": pl.Float64(),
 }
 
 
@@ -35,7 +36,8 @@ _EQUITY = {
 class TradeRecord:
     """A trade, flat to flat, with the words of the decision that opened it and of the verdict that let it through.
 
-    Prices in quote currency, `profit` net of `fees`, both in the account's currency.
+    Prices in quote currency, `profit` net of `fees`, both in the account's currency. `take_profit` is the target that
+    the verdict let through. `rebalancing` says that a rebalancing opened it, so that nobody forecast anything.
     """
 
     decision_id: UUID
@@ -57,6 +59,16 @@ class TradeRecord:
     answers: int
     explanation: str
     risk_reasons: tuple[str, ...]
+    take_profit: Decimal | None = None
+    rebalancing: bool = False
+
+    @property
+    def planned_reward(self) -> float | None:
+        """The distance to the target in multiples of what was at risk, or None without either."""
+        if self.take_profit is None or self.initial_risk is None or self.initial_risk <= 0:
+            return None
+        reward = (self.take_profit - self.entry_price) * self.direction.sign
+        return float(reward * self.quantity / self.initial_risk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +151,7 @@ def read_account(connection: psycopg.Connection, schema: str, account: str) -> A
 
 
 def starting_equity(connection: psycopg.Connection, schema: str, account: Account, start: datetime) -> Decimal:
-    """Equity at the last mark at or before `start`; before any mark it is the starting cash.
-
-    An account has one deposit, its first ledger transaction, so no money flows in or out later.
-    """
+    """Equity at the last mark at or before `start`; before any mark it is the starting cash."""
     rows = _rows(
         connection,
         schema,
@@ -155,9 +164,9 @@ def starting_equity(connection: psycopg.Connection, schema: str, account: Accoun
 def equity_curve(
     connection: psycopg.Connection, schema: str, account: str, start: datetime, end: datetime
 ) -> pl.DataFrame:
-    """Marks in `(start, end]`: `at`, `equity`, `positions_value`, as floats for statistics and charts."""
+    """Marks in `(start, end]`: `at`, `equity`, `positions_value`, `external_flow`, floats for statistics and charts."""
     query = sql.SQL(
-        """SELECT at, equity::float8, positions_value::float8 FROM {schema}.equity
+        """SELECT at, equity::float8, positions_value::float8, external_flow::float8 FROM {schema}.equity
            WHERE account = %s AND at > %s AND at <= %s ORDER BY at"""
     ).format(schema=sql.Identifier(schema))
     return copy_out(connection, query, (account, start, end), _EQUITY)
@@ -172,10 +181,13 @@ def trade_records(
         schema,
         """SELECT t.decision_id, t.symbol, t.direction, t.quantity, t.entry_price, t.exit_price, t.decided_price,
                   t.fees, t.profit, t.initial_risk, t.r_multiple, t.exit_leg, t.opened_at, t.closed_at,
-                  d.p_up, d.regime, d.answers, d.explanation,
+                  d.p_up, d.regime, d.answers, d.explanation, d.target_quantity IS NOT NULL AS rebalancing,
                   ARRAY(SELECT reason ->> 'code' FROM {schema}.proposals p JOIN {schema}.verdicts v USING (proposal_id),
                         jsonb_array_elements(v.reasons) reason
-                        WHERE p.decision_id = t.decision_id AND p.kind = 'OPEN') AS risk_reasons
+                        WHERE p.decision_id = t.decision_id AND p.kind = 'OPEN') AS risk_reasons,
+                  (SELECT (v.outcome::json ->> 'take_profit')::numeric
+                   FROM {schema}.proposals p JOIN {schema}.verdicts v USING (proposal_id)
+                   WHERE p.decision_id = t.decision_id AND p.kind = 'OPEN') AS take_profit
            FROM {schema}.trades t JOIN research.consensus_decisions d USING (decision_id)
            WHERE t.account = %(account)s AND t.closed_at > %(start)s AND t.closed_at <= %(end)s
            ORDER BY t.closed_at, t.symbol""",
@@ -260,8 +272,8 @@ def reason_counts(
 ) -> list[ReasonCount]:
     """Why decisions went on or ended, by stage.
 
-    `consensus`: what was decided, one reason each. `order path`: decisions that were to be traded and made no order,
-    one reason each. `risk`: verdicts, which count under each of their reasons.
+    `consensus`: what the seats decided, one reason each. `order path`: decisions that were to be traded and made no
+    order, one reason each. `risk`: verdicts, which count under each of their reasons.
     """
     rows = _rows(
         connection,
@@ -269,7 +281,8 @@ def reason_counts(
         """SELECT 'consensus' AS stage, action AS status, reason_code AS code,
                   count(*), min(as_of) AS first_at, max(as_of) AS last_at
            FROM research.consensus_decisions
-           WHERE account = %(account)s AND as_of >= %(start)s AND as_of < %(end)s GROUP BY 2, 3
+           WHERE account = %(account)s AND as_of >= %(start)s AND as_of < %(end)s AND target_quantity IS NULL
+           GROUP BY 2, 3
            UNION ALL
            SELECT 'risk', v.status, reason ->> 'code', count(*), min(v.decided_at), max(v.decided_at)
            FROM {schema}.verdicts v, jsonb_array_elements(v.reasons) reason

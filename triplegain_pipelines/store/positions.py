@@ -42,12 +42,13 @@ def write(connection: psycopg.Connection, schema: str, position: Position) -> No
 def close(connection: psycopg.Connection, schema: str, trade: ClosedTrade) -> None:
     """Move a position that is flat to the trades."""
     connection.execute(
-        statement("DELETE FROM {schema}.positions WHERE account = %s AND symbol = %s", schema),
-        [trade.account, trade.symbol],
-    )
-    connection.execute(
-        statement("INSERT INTO {schema}.trades ({columns}) VALUES ({places})", schema, _TRADE),
-        _values(trade),
+        statement(
+            """WITH flat AS (DELETE FROM {schema}.positions WHERE account = %s AND symbol = %s)
+               INSERT INTO {schema}.trades ({columns}) VALUES ({places})""",
+            schema,
+            _TRADE,
+        ),
+        [trade.account, trade.symbol, *_values(trade)],
     )
 
 

@@ -69,11 +69,12 @@ def rollups(venue: str, symbols: Sequence[str], start: datetime, end: datetime) 
 
 
 def decisions(account: str, start: datetime, end: datetime) -> str:
-    """The account's decisions in `[start, end)`."""
+    """What the seats decided for the account in `[start, end)`."""
     return _filled(
         """SELECT account, venue, symbol, as_of, valid_until, action, reason_code, regime, p_up, confidence, answers,
                   vendors, quorum_met, agreement, code_version
-           FROM research.consensus_decisions WHERE account = {} AND as_of >= {} AND as_of < {}""",
+           FROM research.consensus_decisions
+           WHERE account = {} AND as_of >= {} AND as_of < {} AND target_quantity IS NULL""",
         account,
         start,
         end,

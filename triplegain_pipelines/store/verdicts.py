@@ -38,9 +38,12 @@ def insert(
     """Write a proposal and its verdict. Each proposal gets one verdict, for ever."""
     connection.execute(
         statement(
-            """INSERT INTO {schema}.proposals (proposal_id, account, decision_id, symbol, kind, direction, document,
-                   proposed_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
+            """WITH proposed AS (
+                   INSERT INTO {schema}.proposals (proposal_id, account, decision_id, symbol, kind, direction, document,
+                       proposed_at)
+                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING proposal_id, account, proposed_at)
+               INSERT INTO {schema}.verdicts (proposal_id, account, status, reasons, outcome, inputs, decided_at)
+               SELECT proposal_id, account, %s, %s, %s, %s, proposed_at FROM proposed""",
             schema,
         ),
         [
@@ -52,22 +55,10 @@ def insert(
             proposal.direction,
             document,
             at,
-        ],
-    )
-    connection.execute(
-        statement(
-            """INSERT INTO {schema}.verdicts (proposal_id, account, status, reasons, outcome, inputs, decided_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s)""",
-            schema,
-        ),
-        [
-            proposal.proposal_id,
-            proposal.account,
             verdict.status,
             Jsonb([reason.document() for reason in verdict.reasons]),
             outcome,
             inputs,
-            at,
         ],
     )
 

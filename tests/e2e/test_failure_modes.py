@@ -1,0 +1,213 @@
+"""Issue 4, point 7: disk full, database gone, read-only database: no new risk, a clear alert, recovery without hands.
+
+The database fails under a live account at an exchange on loopback, at every step of the order path and under the
+services, and comes back under the same processes, which trade an order then. The exchange stays all the time.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+from interrupted import BTC, HeldBroker, LiveFloor, Moment, live_floor
+from killable_postgres import KillablePostgres, killable_database
+from outages import NAME, Full, Gone, OnlyRead, Outage, UsedUp
+from structlog.testing import capture_logs
+
+from triplegain_pipelines.domain.decisions import Action
+from triplegain_pipelines.domain.errors import StaleFenceError, UnavailableError
+from triplegain_pipelines.execution.guard import guard
+from triplegain_pipelines.execution.order_path import OrderPath
+from triplegain_pipelines.execution.reconciliation import reconcile_account
+from triplegain_pipelines.services.guardian_health import DATABASE_ALERT
+from triplegain_pipelines.services.guardian_loop import Guardian, Rhythm
+from triplegain_pipelines.services.guardian_prices import NoTicks
+from triplegain_pipelines.store import database as database_module
+from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.fences import AccountLock
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+MINUTE = timedelta(minutes=1)
+WAYS = [Gone, OnlyRead, Full]
+HELD = "SELECT 1 FROM positions WHERE symbol = %s"
+Way = Callable[[KillablePostgres], Outage]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillablePostgres]:
+    """A server of these tests' own, with a migrated database that each of them copies."""
+    with killable_database(tmp_path_factory.mktemp("failing")) as (made, database):
+        database.close()
+        yield made
+
+
+@pytest.fixture
+def floor(server: KillablePostgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveFloor]:
+    """A live account in a database that may fail; nobody waits as long for it as in trading."""
+    monkeypatch.setattr(database_module, "_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(database_module, "_ATTEMPT_SECONDS", 0.3)
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)".encode())
+        admin.execute(f"CREATE DATABASE {NAME} TEMPLATE triplegain".encode())
+    database = Database(server.url(NAME))
+    with live_floor(database) as made:
+        yield made
+    database.close()
+
+
+def back(outage: Outage, floor: LiveFloor) -> None:
+    """The database is back: the same desk resolves what was left, marks the account, and trades."""
+    outage.end()
+    floor.recover()
+    action = Action.CLOSE if floor.rows(HELD, BTC) else Action.BUY
+    decision_id = floor.queue(action)
+    with OrderPath(floor.desk) as path:
+        path.execute(decision_id)
+    assert floor.rows("SELECT status FROM outbox WHERE decision_id = %s", decision_id) == [("DONE",)]
+    assert bool(floor.rows(HELD, BTC)) is (action is Action.BUY)
+    floor.require_right_books()
+
+
+def says(outage: Outage, error: BaseException) -> None:
+    """The error tells what is wrong and where."""
+    assert re.search(outage.says, str(error)), error
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", ["claim", "lock", *Moment])
+def test_an_order_path_without_its_database_sends_nothing_that_is_not_written(
+    server: KillablePostgres, floor: LiveFloor, way: Way, at: str
+) -> None:
+    """X3, rule 3: an order that no book knows of, or one that is forgotten, or a desk that needs a person to go on."""
+    outage, closing = way(server), at in {Moment.BEFORE_CANCEL, Moment.AFTER_CANCEL}
+    if closing:
+        with OrderPath(floor.desk) as path:
+            path.execute(floor.queue())
+    decision_id = floor.queue(Action.CLOSE if closing else Action.BUY)
+    began: list[bool] = []
+    patch = pytest.MonkeyPatch()
+
+    def begin() -> None:
+        if not began:
+            began.append(True)
+            outage.begin()
+
+    desk = floor.desk
+    if at == "claim":
+        begin()
+    elif at == "lock":  # committed, and the lock not yet asked
+        asked = AccountLock.require_held
+        patch.setattr(AccountLock, "require_held", lambda lock: (begin(), asked(lock)))
+    else:
+        desk = replace(desk, broker=HeldBroker(desk.broker, Moment(at), begin))
+    before = floor.calls("AddOrder")
+    with pytest.raises((UnavailableError, StaleFenceError)) as caught, OrderPath(desk) as path:
+        path.execute(decision_id)
+    patch.undo()
+    assert began
+    says(outage, caught.value)
+    with pytest.raises(UnavailableError):  # no heartbeat either
+        guard(floor.desk)
+    sent = floor.calls("AddOrder") - before
+    assert sent == (0 if at == "claim" or closing or (at == "lock" and way is not Full) else 1)
+    back(outage, floor)
+
+
+@pytest.mark.parametrize("way", [*WAYS, UsedUp])
+def test_the_services_beat_no_more_and_go_on_once_it_is_back(
+    server: KillablePostgres, floor: LiveFloor, way: Way
+) -> None:
+    """R6, X3: an account that nobody watches or compares takes no new risk, however long it was, until somebody does."""
+    outage = way(server)
+    reconcile_account(floor.desk)
+    decision_id = floor.queue()
+    before = beats(floor)
+    outage.begin()
+    for service in (guard, reconcile_account):
+        with pytest.raises((UnavailableError, StaleFenceError)) as caught:
+            for _ in range(40):  # the last page of a full table may have room for some more events
+                floor.clock.advance(MINUTE)
+                service(floor.desk)
+        says(outage, caught.value)
+    if way is UsedUp:
+        outage.end()
+        back(outage, floor)
+        return
+    floor.clock.advance(timedelta(seconds=floor.desk.limits.heartbeat_seconds))
+    outage.end()
+    assert beats(floor) == before
+    with OrderPath(floor.desk) as path:
+        path.execute(decision_id)
+    assert floor.rows("SELECT reason_code FROM outbox") == [("HEARTBEAT_STALE",)]
+    assert floor.server.exchange.orders == ()
+    back(outage, floor)
+
+
+def beats(floor: LiveFloor) -> list[tuple[object, ...]]:
+    return floor.rows("SELECT name, beat_at FROM heartbeats ORDER BY name")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_guardian_lives_through_it_tells_of_it_and_carries_on(
+    server: KillablePostgres, floor: LiveFloor, way: Way
+) -> None:
+    """X2, O9: a guardian that dies with the database, sends what is not written, or is silent about what it missed."""
+    outage = way(server)
+    with OrderPath(floor.desk) as path:
+        path.execute(floor.queue())
+    ((target,),) = floor.rows("SELECT take_profit FROM positions")
+
+    async def run() -> None:
+        guardian = Guardian(floor.desk, NoTicks(), Rhythm(look=0.1, health=0.2, mend=1))
+        work = asyncio.ensure_future(guardian.run())
+        try:
+            await soon(lambda: guardian.is_settled, "the guardian to know its account")
+            outage.begin()
+            floor.price(int(target) + 100)
+            await soon(lambda: [one for one in logs if one["event"].startswith("the database is away")], "the log")
+            sent = floor.calls("AddOrder")
+            await asyncio.sleep(1)
+            assert floor.calls("AddOrder") == sent == 2  # the entry and its stop
+            outage.end()
+            floor.clock.advance(timedelta(minutes=1))  # its waits have grown
+            await soon(lambda: not floor.rows(HELD, BTC), "the exit")
+            alert = "SELECT text FROM alerts WHERE kind = %s AND ended_at IS NULL"
+            await soon(lambda: floor.rows(alert, DATABASE_ALERT), "the alert")
+        finally:
+            await guardian.leave()
+            work.cancel()
+            await asyncio.wait([work])
+
+    with capture_logs() as logs:
+        asyncio.run(run())
+    (told,) = [one for one in logs if one["event"].startswith("the database is away")]
+    assert re.search(outage.says, told["error"])
+    floor.recover()
+    back(Nothing(), floor)
+
+
+async def soon(met: Callable[[], object], awaited: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(UnavailableError):
+                if await asyncio.to_thread(met):
+                    return
+            await asyncio.sleep(0.05)
+    raise AssertionError(awaited)
+
+
+class Nothing:
+    """No outage at all."""
+
+    says = ""
+
+    def begin(self) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""

@@ -1,0 +1,391 @@
+"""Killing the live order path at any of its points, with faults at the exchange, and judging what is left of it.
+
+A process is forked for each life: the first one is killed, its successors reconcile and resolve as the services do. The
+exchange lives in this process, in a thread, with the clock that all of them share. A point is the end of a statement,
+a commit among them, and the moment before and after each HTTP request.
+"""
+
+import mmap
+import os
+import signal
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+from crash_scripts import BTC, ETH, SCRIPTS, D, Decisions, Life, Script
+from psycopg import sql
+
+from triplegain_pipelines.domain.decisions import Action
+from triplegain_pipelines.domain.errors import TransientError
+from triplegain_pipelines.domain.market import Instrument
+from triplegain_pipelines.execution.desk import Desk
+from triplegain_pipelines.rehearsal import floor
+from triplegain_pipelines.rehearsal.caretaker import Caretaker
+from triplegain_pipelines.rehearsal.clock import ShiftableClock
+from triplegain_pipelines.rehearsal.control import Control
+from triplegain_pipelines.rehearsal.exchange import LoopbackExchange
+from triplegain_pipelines.rehearsal.faults import CallKind, Fault, FaultKind, FaultPlan
+from triplegain_pipelines.rehearsal.laws import broken_laws, exchange_books, read_books
+from triplegain_pipelines.rehearsal.server import LoopbackServer
+from triplegain_pipelines.settings import CONFIG, Environment, load_settings
+from triplegain_pipelines.store.database import Database
+
+VENUES = ("kraken", "binance", "coinbase")
+START = datetime(2026, 1, 7, 12, tzinfo=UTC)
+_PREPARED = timedelta(seconds=10)  # after START, so that what was prepared lies in the past
+CASH = D(2100)
+INSTRUMENTS = (
+    Instrument(BTC, D("0.00000001"), D("0.1"), D("0.00005"), D("0.5")),
+    Instrument(ETH, D("0.00000001"), D("0.01"), D("0.001"), D("0.5")),
+)
+PATIENCE = timedelta(seconds=0.5)
+_STARTS = 20
+_LONGEST_LIFE = 60  # seconds; a life that hangs is a failure
+_KILLED_AGAIN = 0.25  # share of combinations in which the next life is killed too
+_FALLS = 0.3  # share in which the price falls before the next life
+_OWN = load_settings(Environment(profile="live"), CONFIG)
+_QUICK = {"calls_per_second": 1000.0, "trading": {"calls_per_second": 1000.0, "burst": 1000}}
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A fault for the `number`-th call of a kind that can meet it, counted from 0."""
+
+    kind: FaultKind
+    call: CallKind
+    number: int
+
+    def __str__(self) -> str:
+        """For a message."""
+        return f"{self.kind} at {self.call} {self.number}"
+
+
+class AimedFaults(FaultPlan):
+    """The faults that a script always has, and one that is aimed."""
+
+    def __init__(self, always: Sequence[Fault], aim: Aim | None) -> None:
+        super().__init__(always)
+        self._aim, self._seen = aim, 0
+
+    def _next(self, name: str, kind: CallKind) -> Fault | None:
+        if self._aim is not None and kind is self._aim.call:
+            self._seen += 1
+            if self._seen == self._aim.number + 1:
+                return Fault(self._aim.kind)
+        return super()._next(name, kind)
+
+
+_ANYWHERE = (CallKind.SUBMIT, CallKind.CANCEL, CallKind.QUESTION)
+_ONLY = {
+    FaultKind.PARTIAL_FILL: (CallKind.SUBMIT,),
+    FaultKind.FILL_AFTER_CANCEL: (CallKind.CANCEL,),
+    FaultKind.REVISE: _ANYWHERE,
+}
+AIMS: tuple[Aim | None, ...] = (
+    None,
+    *(
+        Aim(kind, call, number)
+        for kind in FaultKind
+        for call in _ONLY.get(kind, _ANYWHERE)
+        for number in range(4 if call is CallKind.QUESTION else 3)
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """One way to die. `point` counts from 1; `second` is where the next life dies too, `falls` whether the price fell
+    through every stop before it began."""  # noqa: D205, D209 - one sentence
+
+    venue: str
+    script: str
+    point: int
+    aim: Aim | None
+    second: int | None
+    falls: bool
+
+    def __str__(self) -> str:
+        """For a message."""
+        second = f", then at {self.second}" if self.second else ""
+        falls = ", the price fell meanwhile" if self.falls else ""
+        return f"{self.venue}, {self.script}: killed at {self.point}{second}, fault {self.aim}{falls}"
+
+
+class Points:
+    """Counts the points of this process, and ends it at one of them."""
+
+    def __init__(self, deadly: int | None) -> None:
+        self._deadly = deadly
+        self._shared = mmap.mmap(-1, 8)
+
+    @property
+    def passed(self) -> int:
+        """How many were passed, by whichever process."""
+        return int(struct.unpack_from("=q", self._shared)[0])
+
+    def reach(self) -> None:
+        """A point is reached."""
+        struct.pack_into("=q", self._shared, 0, self.passed + 1)
+        if self.passed == self._deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self) -> None:
+        """Count from now on. Only ever in a process that ends soon."""
+        import requests.adapters
+
+        wait, send = psycopg.Connection.wait, requests.adapters.HTTPAdapter.send
+
+        def waited(connection: Any, *arguments: Any, **named: Any) -> Any:
+            try:
+                return wait(connection, *arguments, **named)
+            finally:
+                self.reach()
+
+        def sent(adapter: Any, *arguments: Any, **named: Any) -> Any:
+            self.reach()
+            try:
+                return send(adapter, *arguments, **named)
+            finally:
+                self.reach()
+
+        psycopg.Connection.wait = waited  # type: ignore[method-assign]
+        requests.adapters.HTTPAdapter.send = sent  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a combination ended: what broke, faults met by kind, points of each life, whether the first was killed."""
+
+    broken: tuple[str, ...]
+    faults: Mapping[FaultKind, int]
+    points: tuple[int, ...]
+    killed: int
+
+
+@dataclass
+class CrashSite:
+    """Where combinations are tried, one after another: a database of its own, and a folder.
+
+    Each begins with the same books, which are made once for each venue and then copied back.
+    """
+
+    database: Database
+    folder: Path
+    _decisions: dict[str, Decisions] = field(default_factory=dict)
+
+    def try_out(self, combination: Combination, *, until: int | None = None) -> Ended:
+        """Try one combination. `until`: no life is killed where it is 0."""
+        venue, script = combination.venue, SCRIPTS[combination.script]
+        if venue not in self._decisions:
+            self._prepare(venue)
+        self._restore(venue, script)
+        clock = ShiftableClock(START + _PREPARED)
+        emergency = self.folder / "EMERGENCY_STOP"
+        emergency.unlink(missing_ok=True)
+        faults = AimedFaults(script.always, combination.aim)
+        first = Points(None if until == 0 else combination.point)
+        lives = [first]
+        with _exchange(clock, venue, faults) as server:
+            outcome = self._live(server, clock, emergency, first, script.play)
+            killed = int(outcome == -signal.SIGKILL)
+            problems = [] if outcome in {0, -signal.SIGKILL} else [f"the first life ended with {outcome}"]
+            if combination.falls:
+                server.exchange.set_price(BTC, D(57000), D(57001))
+                server.exchange.set_price(ETH, D(2800), D("2800.1"))
+            if combination.second is not None:
+                lives.append(Points(combination.second))
+                outcome = self._live(server, clock, emergency, lives[-1], _recover)
+                killed += outcome == -signal.SIGKILL
+                if outcome not in {0, -signal.SIGKILL}:
+                    problems.append(f"the second life ended with {outcome}")
+            lives.append(Points(None))
+            outcome = self._live(server, clock, emergency, lives[-1], _recover)
+            if outcome != 0:
+                problems.append(f"the last life ended with {outcome}")
+            books = read_books(self._desk(self.database, server, clock, emergency))
+            self.database.close()
+            self.database = Database(self.database.url)
+            problems += map(str, broken_laws(books, exchange_books(server.exchange)))
+        return Ended(tuple(problems), faults.counts, tuple(life.passed for life in lives), killed)
+
+    def _live(
+        self,
+        server: LoopbackServer,
+        clock: ShiftableClock,
+        emergency: Path,
+        points: Points,
+        play: Callable[[Life], None],
+    ) -> int:
+        """One life in a process of its own; 0, or how it ended."""
+
+        def whole_life() -> None:
+            sign_quickly()
+            database = Database(self.database.url)
+            desk = self._desk(database, server, clock, emergency)
+            life = Life(desk, Control(server.url), Caretaker(desk, clock), self._decisions[server.venue])
+            points.watch()
+            play(life)
+
+        return in_child(whole_life)
+
+    def _desk(self, database: Database, server: LoopbackServer, clock: ShiftableClock, emergency: Path) -> Desk:
+        venue = type(_OWN.venues.of(server.venue)).model_validate(
+            {**_OWN.venues.of(server.venue).model_dump(), **_QUICK}
+        )
+        live = _OWN.profile.live
+        assert live is not None
+        quick = live.model_copy(update={"expiry_seconds": 2})
+        for _ in range(_STARTS):
+            # On a busy machine even an exchange on loopback may answer too late; services try again too.
+            with suppress(TransientError):
+                desk = floor.loopback_desk(database, server, venue, quick, _OWN.risk, clock, PATIENCE)
+                return replace(desk, emergency_file=emergency)
+        raise AssertionError("the exchange on loopback does not answer")
+
+    def _prepare(self, venue: str) -> None:
+        """Open the books and queue decisions, once, and keep a copy of every row."""
+        clock = ShiftableClock(START)
+        with _exchange(clock, venue, FaultPlan()) as server:
+            database = Database(self.database.url)
+            _empty(database)
+            desk = self._desk(database, server, clock, self.folder / "none")
+            floor.open_books(desk, CASH, "USDT")
+            floor.make_ready(desk)
+            self._decisions[venue] = {
+                (symbol, action): floor.queue_scripted(desk, symbol, action).decision_id
+                for symbol in (BTC, ETH)
+                for action in (Action.BUY, Action.CLOSE)
+            }
+            with database.connection() as connection:
+                connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(f"saved_{venue}")))
+                for schema, table in _tables(connection):
+                    any_row = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(_name(schema, table))
+                    if connection.execute(any_row).fetchone():
+                        copy = _name(f"saved_{venue}", f"{schema}.{table}")
+                        connection.execute(sql.SQL("CREATE TABLE {} AS TABLE {}").format(copy, _name(schema, table)))
+            database.close()
+
+    def _restore(self, venue: str, script: Script) -> None:
+        wanted = [self._decisions[venue][one] for one in script.decisions]
+        with psycopg.connect(self.database.url) as connection:
+            connection.execute("SET session_replication_role = replica")
+            saved = {name for _, name in _tables(connection, f"saved_{venue}")}
+            for schema, table in _tables(connection):
+                connection.execute(sql.SQL("DELETE FROM {}").format(_name(schema, table)))
+                if f"{schema}.{table}" in saved:
+                    copy = _name(f"saved_{venue}", f"{schema}.{table}")
+                    put_back = "INSERT INTO {} OVERRIDING SYSTEM VALUE TABLE {}"
+                    connection.execute(sql.SQL(put_back).format(_name(schema, table), copy))
+            connection.execute("DELETE FROM live_trading.outbox WHERE decision_id <> ALL (%s)", [wanted])
+
+
+def _empty(database: Database) -> None:
+    with database.connection() as connection:
+        connection.execute("SET LOCAL session_replication_role = replica")
+        for schema, table in _tables(connection):
+            connection.execute(sql.SQL("DELETE FROM {}").format(_name(schema, table)))
+
+
+def _tables(connection: psycopg.Connection, only: str = "") -> list[tuple[str, str]]:
+    """The tables that trading writes to; what is fixed stays."""
+    schemas = [only] if only else ["live_trading", "ops", "research"]
+    rows = connection.execute(
+        """SELECT table_schema, table_name FROM information_schema.tables
+           WHERE table_schema = ANY (%s) AND table_type = 'BASE TABLE' AND table_name <> 'order_transitions'
+           ORDER BY 1, 2""",
+        [schemas],
+    ).fetchall()
+    return [(schema, table) for schema, table in rows]
+
+
+def _name(schema: str, table: str) -> sql.Identifier:
+    return sql.Identifier(schema, table)
+
+
+def _recover(life: Life) -> None:
+    """What happens after a start: reconcile, then everything that services do, until nothing is open."""
+    life.caretaker.start()
+    life.caretaker.round()
+    for symbol, prices in life.control.state()["prices"].items():
+        life.price(symbol, *prices)  # what was filled in part is filled at the next price
+    calm = life.caretaker.settle()
+    life.caretaker.expire()
+    life.control.settle()
+    calm = life.caretaker.settle() and calm
+    if not calm:
+        raise AssertionError(f"never calm: {life.caretaker.tally}")
+
+
+@contextmanager
+def _exchange(clock: ShiftableClock, venue: str, faults: FaultPlan) -> Iterator[LoopbackServer]:
+    exchange = LoopbackExchange(INSTRUMENTS, {"USDT": CASH}, D("0.004"), clock)
+    with LoopbackServer(exchange, venue, faults) as server:
+        exchange.set_price(BTC, D(60000), D(60001))
+        exchange.set_price(ETH, D(3000), D("3000.1"))
+        yield server
+
+
+def sign_quickly() -> None:
+    """Let OpenSSL sign for Coinbase in this process: ccxt does it in Python, a tenth of a second for each call."""
+    import ccxt
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+    def signed(request: str, secret: bytes, *_: object) -> dict[str, object]:
+        key = serialization.load_pem_private_key(secret, None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        r, s = utils.decode_dss_signature(key.sign(request.encode(), ec.ECDSA(hashes.SHA256())))
+        return {"r": f"{r:064x}", "s": f"{s:064x}", "v": 0}
+
+    ccxt.Exchange.ecdsa = staticmethod(signed)
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do it in a process of its own; its exit code, or the negative number of the signal that ended it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            sys.settrace(None)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_LONGEST_LIFE)
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def combinations_of(
+    venue: str, script: str, points: int, recovery: int, number: int, seed: int
+) -> Iterator[Combination]:
+    """`number` seeded combinations of a script that has so many points: no point twice as long as there are others."""
+    draw = np.random.default_rng([seed, VENUES.index(venue), list(SCRIPTS).index(script)])
+    for place in range(number):
+        if place % points == 0:
+            deadly = draw.permutation(points) + 1
+        if place % len(AIMS) == 0:
+            aims = draw.permutation(len(AIMS))
+        second = int(draw.integers(1, recovery + 1)) if draw.random() < _KILLED_AGAIN else None
+        yield Combination(
+            venue,
+            script,
+            int(deadly[place % points]),
+            AIMS[aims[place % len(AIMS)]],
+            second,
+            bool(draw.random() < _FALLS),
+        )
