@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: setup demo up test soak lint types docs clean
+.PHONY: setup demo up test soak rehearse lint types docs clean
 setup: $(INSTALLED)
 
 # The lock file is complete, so nothing is left for a resolver to decide.
@@ -38,6 +38,11 @@ test: lint types
 soak: setup
 	TRIPLEGAIN_KILLS=20 TRIPLEGAIN_CRASH_STEP=1 TRIPLEGAIN_SOAK_MINUTES=60 $(BIN)/pytest \
 		tests/e2e/test_repeatability.py tests/integration/test_crash_points.py tests/e2e/test_stream_soak.py
+
+# Live processes killed by the thousand, at any point and under any fault of the exchange on loopback.
+rehearse: setup
+	TRIPLEGAIN_CRASH_COMBINATIONS=$${TRIPLEGAIN_CRASH_COMBINATIONS:-3000} $(BIN)/pytest --numprocesses 2 --dist load \
+		tests/e2e/test_crash_points_kraken.py tests/e2e/test_crash_points_binance.py tests/e2e/test_crash_points_coinbase.py
 
 docs: setup
 	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_execution_docs.py tests/unit/test_data_docs.py tests/definitions

@@ -1,13 +1,11 @@
 """The commands for what a person does to an account by hand: breakers, mode, emergency stop. None needs Dagster."""
 
-import getpass
-import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from triplegain_pipelines.console import err, opened_database, out
+from triplegain_pipelines.console import err, opened_database, operator, out
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, TradingMode
@@ -40,7 +38,7 @@ def breaker(
     with opened_database() as database:
         desk = account_desk(database, settings(), account or settings().profile.account)
         state = BreakerState.OPEN if switch is Switch.OPEN else BreakerState.CLOSED
-        change = switch_breaker(desk, name, state, _operator(), why)
+        change = switch_breaker(desk, name, state, operator(), why)
     trials = f", {change.after.trials_left} trial trades at reduced size" if change.after.trials_left else ""
     out.print(f"{name} of {desk.account}: {change.before.state} → {change.after.state}{trials}")
 
@@ -56,7 +54,7 @@ def mode(
 
     with opened_database() as database:
         desk = account_desk(database, settings(), account or settings().profile.account)
-        before = set_mode(desk, mode, _operator(), why)
+        before = set_mode(desk, mode, operator(), why)
     out.print(f"mode of {desk.account}: {before} → {mode}")
 
 
@@ -78,7 +76,7 @@ def stop(
     if release and why == _NOT_SAID:
         msg = "say why trading may go on, with --why; it is kept with your name"
         raise InputError(msg)
-    order = StopOrder(account, flatten, _operator(), why, SystemClock().now())
+    order = StopOrder(account, flatten, operator(), why, SystemClock().now())
     if release:
         with opened_database() as database:
             released = release_stop(database, settings().home, order)
@@ -88,11 +86,3 @@ def stop(
     if not stop_trading(settings(), order, opened_database, account_desk, lambda line: out.print(f"  {line}")):
         err.print("not everything was done, see above; what is said to stop is stopped")
         raise typer.Exit(1)
-
-
-def _operator() -> str:
-    """Who types; a container may know its user by number only, and must be stopped all the same."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"

@@ -1,6 +1,5 @@
 """The commands about an account's books: payments, the comparison with the venue, the journal. None needs Dagster."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
@@ -10,7 +9,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from triplegain_pipelines.console import AsJson, opened_database, out, print_json
+from triplegain_pipelines.console import AsJson, opened_database, operator, out, print_json
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.settings import settings
@@ -63,7 +62,7 @@ def journal(
         if note is not None:
             with desk.database.connection() as connection:
                 kept = trade is not None and entries.note(
-                    connection, desk.schema, trade, getpass.getuser(), note, desk.clock.now()
+                    connection, desk.schema, trade, operator(), note, desk.clock.now()
                 )
             if not kept:
                 msg = f"the journal of {desk.account} has no trade {trade}; 'triplegain journal' lists them"
@@ -91,7 +90,7 @@ def _book(amount: str, sign: int, why: str, currency: str | None, account: str |
     except InvalidOperation as error:
         msg = f"{amount!r} is no amount; write it with a point, as in 250.50"
         raise InputError(msg) from error
-    if paid <= 0:
+    if not paid.is_finite() or paid <= 0:
         msg = f"{amount} is not more than nothing; 'deposit' is for money in, 'withdraw' for money out"
         raise InputError(msg)
     with _desk(account) as desk:
@@ -99,7 +98,7 @@ def _book(amount: str, sign: int, why: str, currency: str | None, account: str |
             held = positions.read_all(connection, desk.schema, desk.account)
         prices = {one.symbol: desk.prices.quote(one.symbol, desk.clock.now()).price for one in held}
         booked = book_flow(
-            desk, sign * paid, currency or settings().profile.currency, who=getpass.getuser(), why=why, prices=prices
+            desk, sign * paid, currency or settings().profile.currency, who=operator(), why=why, prices=prices
         )
     out.print(f"{desk.account}: {booked.amount:+f} {booked.currency} booked")
 

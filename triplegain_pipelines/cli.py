@@ -3,6 +3,7 @@
 Nothing is computed here: a command prepares the home, calls one function and shows what came back.
 """
 
+import gc
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
@@ -31,8 +32,11 @@ from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
 from triplegain_pipelines.domain.secrets import without_secrets
 from triplegain_pipelines.domain.timeframes import Timeframe
-from triplegain_pipelines.operations.logs import protect_logs
+from triplegain_pipelines.operations.logs import protect_structured_logs
 from triplegain_pipelines.operations.replay_plan import ReplayPlan
+from triplegain_pipelines.parity_commands import parity
+from triplegain_pipelines.rebalance_commands import rebalance
+from triplegain_pipelines.rehearsal_commands import rehearse
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.database import Database
 
@@ -44,7 +48,21 @@ app = typer.Typer(
 )
 
 app.command("import")(import_files)
-for command in (backfill, data, stream, breaker, mode, stop, deposit, withdraw, reconcile, journal):
+for command in (
+    backfill,
+    data,
+    stream,
+    breaker,
+    mode,
+    stop,
+    deposit,
+    withdraw,
+    reconcile,
+    journal,
+    rebalance,
+    rehearse,
+    parity,
+):
     app.command()(command)
 app.add_typer(live_commands.live, name="live")
 app.add_typer(live_commands.credentials, name="credentials")
@@ -54,13 +72,15 @@ def main() -> NoReturn:
     """Run the command; an error of ours is one clear line and exit code 1."""
     # Asked to stop, a command leaves by its exits, which stop the server that it started.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    protect_logs()
+    protect_structured_logs()
     try:
         with without_secrets():
             app()
     except TripleGainError as error:
         err.print(f"[bold red]error:[/] {error}", soft_wrap=True)
         sys.exit(1)
+    finally:
+        gc.freeze()  # or the interpreter goes through everything once more at its end, for seconds
     sys.exit(0)
 
 

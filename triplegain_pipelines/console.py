@@ -1,6 +1,8 @@
 """What all commands share: the opened database, and showing things to a person or as one JSON object to a program."""
 
+import getpass
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +36,14 @@ def opened_database() -> Iterator[Database]:
             yield database
         finally:
             database.close()
+
+
+def operator() -> str:
+    """Who types; a container may know its user by number only, and must be stopped all the same."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:

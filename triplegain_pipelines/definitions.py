@@ -13,6 +13,7 @@ from assets import decisions, indicators, market, news, portfolio, reports, risk
 from jobs import decisions as decision_jobs
 from jobs import execution as execution_jobs
 from jobs import market as market_jobs
+from jobs import rebalancing as rebalancing_jobs
 from jobs import replay_execution as replay_jobs
 from jobs import reports as report_jobs
 from resources.database import DatabaseResource
@@ -41,6 +42,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             decision_jobs.decision_cycle,
             decision_jobs.decision_history,
             execution_jobs.execution,
+            rebalancing_jobs.rebalance,
             replay_jobs.replay_execution,
             report_jobs.reports,
         ],
@@ -49,6 +51,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             market_jobs.repair_schedule,
             market_jobs.expire_schedule,
             decision_jobs.decision_schedule,
+            rebalancing_jobs.rebalance_schedule,
             report_jobs.reports_schedule,
         ],
         sensors=[execution.execution_sensor, breakers.breaker_sensor],

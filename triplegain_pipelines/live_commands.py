@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from triplegain_pipelines.console import AsJson, err, opened_database, out, print_json
+from triplegain_pipelines.console import AsJson, err, opened_database, operator, out, print_json
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import InputError, TripleGainError
 from triplegain_pipelines.domain.secrets import Keys, Purpose
@@ -63,7 +63,7 @@ def arm_live(why: Why) -> None:
             raise typer.Exit(1)
         out.print(f"\nThis lets [bold]{state.account}[/] trade with [bold red]real money[/].")
         typed = _typed("Type the name of the account to confirm: ")
-        arming = arm(database, settings(), confirmed=typed, why=why, by=getpass.getuser(), clock=SystemClock())
+        arming = arm(database, settings(), confirmed=typed, why=why, by=operator(), clock=SystemClock())
     out.print(f"{arming.account} is armed until {arming.expires_at:%Y-%m-%d %H:%M} UTC")
 
 
@@ -76,7 +76,7 @@ def disarm_live(
     from triplegain_pipelines.operations.live import disarm
 
     with opened_database() as database:
-        ended = disarm(database, account, why=why, by=getpass.getuser(), clock=SystemClock())
+        ended = disarm(database, account, why=why, by=operator(), clock=SystemClock())
     out.print(f"disarmed: {', '.join(ended)}" if ended else "nothing was armed")
 
 
@@ -89,7 +89,7 @@ def add_key(venue: Venue, purpose: For, environment: In = None) -> None:
     own.venues.of(venue)
     keys = read_keys(use)
     with opened_database() as database:
-        stored = add(database, own, use, keys, by=getpass.getuser(), clock=SystemClock(), ask=ask_venue(own))
+        stored = add(database, own, use, keys, by=operator(), clock=SystemClock(), ask=ask_venue(own))
     _tell_stored(stored)
 
 
@@ -114,7 +114,7 @@ def rotate_key(
     use = _use(venue, purpose, environment)
     keys = read_keys(use)
     with opened_database() as database:
-        stored = rotate(database, own, use, keys, by=getpass.getuser(), clock=SystemClock(), ask=ask_venue(own))
+        stored = rotate(database, own, use, keys, by=operator(), clock=SystemClock(), ask=ask_venue(own))
     _tell_stored(stored)
     out.print("take the old key back at the venue now; every process takes the new one at its next use")
 

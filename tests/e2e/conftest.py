@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from crash_tests import summed_up
 from homes import Home
 
 
@@ -10,3 +11,12 @@ from homes import Home
 def home(tmp_path: Path) -> Home:
     """A home that was never used."""
     return Home(tmp_path / "home")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the crash-point tests have tried, whichever worker did."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
+    line = summed_up(entry for report in reports if report.when == "call" for entry in report.user_properties)
+    if line is not None:
+        terminalreporter.section("crash points")
+        terminalreporter.write_line(line)

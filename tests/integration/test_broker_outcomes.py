@@ -381,6 +381,9 @@ def test_what_a_key_may_do_is_what_the_venue_says() -> None:
             (False, False, True),
         ),
         ("kraken", info, {"error": [], "result": {}}, (None, None, None)),
+        # Who can send and not cancel cannot take a stop back, and who can only cancel is no mere watcher.
+        ("kraken", info, {"error": [], "result": {"permissions": trading[:-1]}}, (True, None, False)),
+        ("kraken", info, {"error": [], "result": {"permissions": [*trading[:3], trading[-1]]}}, (True, None, False)),
         (
             "binance",
             restrictions,

@@ -107,8 +107,8 @@ def safe(database: Database, tmp_path: Path) -> Safe:
         (Purpose.WATCH, READS, None),
         (Purpose.WATCH, None, "never read"),
         (Purpose.TRADE, None, "never read"),
-        (Purpose.TRADE, READS, "cannot send orders"),
-        (Purpose.TRADE, Permissions(True, None, False), "cannot send orders"),  # noqa: FBT003
+        (Purpose.TRADE, READS, "cannot send and cancel orders"),
+        (Purpose.TRADE, Permissions(True, None, False), "cannot send and cancel orders"),  # noqa: FBT003
         (Purpose.WATCH, TRADES, "must not"),
         (Purpose.WATCH, Permissions(True, None, False), "must not"),  # noqa: FBT003
         (Purpose.TRADE, Permissions(True, True, True), "can withdraw"),  # noqa: FBT003

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from triplegain_pipelines import live_commands
 from triplegain_pipelines.domain.clock import ReplayClock
 from triplegain_pipelines.domain.errors import CredentialError, InputError, LiveTradingError
 from triplegain_pipelines.domain.reasons import ReasonCode
@@ -24,8 +26,10 @@ from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState,
 from triplegain_pipelines.domain.secrets import Keys, Permissions, Purpose
 from triplegain_pipelines.execution.desk import LIVE
 from triplegain_pipelines.operations.credentials import add, key_ring
+from triplegain_pipelines.operations.desks import live_desk
 from triplegain_pipelines.operations.live import arm, disarm, live_keys, live_state
 from triplegain_pipelines.operations.live_switches import missing
+from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import CONFIG, Deployment, Environment, Settings, load_settings
 from triplegain_pipelines.store import accounts, breakers, emergency_stops, heartbeats, live_armings, trading_modes
 from triplegain_pipelines.store.accounts import Account
@@ -83,7 +87,7 @@ class LiveFloor:
     def until(self, at: datetime | None = None) -> datetime | None:
         """Until when it is armed."""
         with self.database.connection() as connection:
-            return armed_until(connection, "live", at or self.clock.now())
+            return armed_until(connection, "live", at or self.clock.now(), self.settings.config_hash)
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Rows of any query."""
@@ -345,6 +349,39 @@ def test_no_other_profile_can_be_armed(floor: LiveFloor, profile: str) -> None:
         live_keys(floor.settings, floor.settings.profile.account, key_ring(floor.database, floor.settings))
 
 
+def test_what_is_changed_after_the_arming_is_not_armed(floor: LiveFloor) -> None:
+    """X7: who armed six models and these limits did not arm baselines, or other limits, for the rest of the day."""
+    armed = floor.arm()
+    assert live_state(floor.database, floor.settings, floor.clock, floor.config).armed_until == armed.expires_at
+    change_yaml(floor.config / "models.yaml", offline=True)
+    changed = live_settings(floor.settings.home, floor.config)
+    assert live_state(floor.database, changed, floor.clock, floor.config).armed_until is None
+    change_yaml(floor.config / "models.yaml", offline=False)
+    restored = live_settings(floor.settings.home, floor.config)
+    assert live_state(floor.database, restored, floor.clock, floor.config).armed_until == armed.expires_at
+
+
+def test_the_keys_of_one_venue_are_sent_to_no_other(floor: LiveFloor) -> None:
+    """X7, X8: an account opened at another venue, or a run told so, must not open that one with the profile's keys."""
+    session = Session("live", "binance", ("BTC/USDT",), replay=False, settings=floor.settings, clock=floor.clock)
+    with pytest.raises(LiveTradingError, match="binance"):
+        live_desk(floor.database, session)
+
+
+def test_disarming_works_for_a_user_without_a_name(floor: LiveFloor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """X7: a container may know its user by number only; that must not keep anybody from ending new risk."""
+
+    def nameless() -> str:
+        raise KeyError
+
+    floor.arm()
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr(live_commands, "opened_database", lambda: nullcontext(floor.database))
+    monkeypatch.setattr(live_commands, "SystemClock", lambda: floor.clock)
+    live_commands.disarm_live(why="enough")
+    assert floor.until() is None
+
+
 def test_disarming_works_at_once_and_is_told(floor: LiveFloor) -> None:
     """X7: the way out must be the shortest one."""
     floor.arm()
@@ -383,8 +420,8 @@ def test_disarming_one_account_leaves_the_others_armed(floor: LiveFloor) -> None
     with floor.database.connection() as connection:
         live_armings.insert(connection, replace(arming, account="second"))
         assert live_armings.disarm(connection, "live", NOON, "bob", "enough") == ["live"]
-        assert armed_until(connection, "second", NOON) == arming.expires_at
-        assert armed_until(connection, "live", NOON) is None
+        assert armed_until(connection, "second", NOON, arming.config_hash) == arming.expires_at
+        assert armed_until(connection, "live", NOON, arming.config_hash) is None
 
 
 @examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

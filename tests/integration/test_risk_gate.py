@@ -107,6 +107,28 @@ def test_real_money_needs_an_arming_compared_books_and_the_venues_balance(
     assert floor.rows("SELECT count(*) FROM intents") == [(int(code == PASSES),)]
 
 
+def test_settings_that_nobody_armed_take_no_risk(database: Database) -> None:
+    """X7: limits raised, or baselines seated, after the arming were neither validated nor confirmed by a person."""
+    floor = trading_floor(database)
+    changed = replace(live(floor, RICH), config_hash="of other settings")
+    assert at_the_gate(floor, changed, decision(as_of=START)) == "LIVE_NOT_ARMED"
+
+
+def test_an_order_that_waited_is_not_sent_at_another_price(database: Database) -> None:
+    """R7: a run died after it had written the order; by the next one the price has left the band of its decision."""
+    floor = trading_floor(database)
+    made = decision(as_of=START)
+    store_decisions(floor.database, [made])
+    queue_decisions(floor.desk, [made])
+    with OrderPath(floor.desk) as path:
+        path.check_risk(made.decision_id, path.claim(made.decision_id).token)
+    floor.prices.prices[BTC] = Decimal(10_200)
+    with OrderPath(floor.desk) as path:
+        path.execute(made.decision_id)
+    assert floor.rows("SELECT state FROM orders") == [("CANCELED",)]
+    assert floor.rows("SELECT reason_code FROM outbox") == [("PRICE_OUT_OF_BAND",)]
+
+
 @pytest.mark.parametrize(("beaten", "code"), [(None, "GUARDIAN_MISSING"), (61, "GUARDIAN_MISSING"), (60, PASSES)])
 def test_a_target_that_nobody_would_hold_is_no_reason_to_open(
     database: Database, beaten: int | None, code: str

@@ -79,7 +79,7 @@ proposals = st.builds(
     stop_loss=st.none() | decimals("1", "200"),
     take_profit=st.none() | decimals("1", "600"),
     leverage=decimals("1", "12", 1),
-    confidence=st.floats(0.5, 1),
+    confidence=st.none() | st.floats(0.5, 1),
     regime=st.sampled_from(Regime),
     size_factor=decimals("0.1", "1"),
 )
@@ -302,7 +302,7 @@ def broken(outcome: Proposal, world: World) -> list[str]:
         "volatility": _variance(after, equity, market) <= Fraction(money.max_portfolio_volatility) ** 2,
         "cash": notional / Fraction(outcome.leverage) + notional * Fraction(world.fee) <= Fraction(account.cash) - owed,
         "leverage": outcome.leverage <= min(5, regime.maximum_leverage, limits.leverage_live if world.live else 5),
-        "confidence": outcome.confidence >= regime.minimum_confidence,
+        "confidence": outcome.confidence is None or outcome.confidence >= regime.minimum_confidence,
         "short": sign > 0 or limits.short_selling,
         "position": mine is None
         if not increases

@@ -26,14 +26,14 @@ from psycopg import sql
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import TransientError
 from triplegain_pipelines.domain.market import Instrument
-from triplegain_pipelines.execution.desk import Desk
+from triplegain_pipelines.execution.desk import LIVE, Desk
 from triplegain_pipelines.rehearsal import floor
 from triplegain_pipelines.rehearsal.caretaker import Caretaker
 from triplegain_pipelines.rehearsal.clock import ShiftableClock
 from triplegain_pipelines.rehearsal.control import Control
 from triplegain_pipelines.rehearsal.exchange import LoopbackExchange
 from triplegain_pipelines.rehearsal.faults import CallKind, Fault, FaultKind, FaultPlan
-from triplegain_pipelines.rehearsal.laws import broken_laws, exchange_books, read_books
+from triplegain_pipelines.rehearsal.laws import AccountBooks, broken_laws, exchange_books, read_books
 from triplegain_pipelines.rehearsal.server import LoopbackServer
 from triplegain_pipelines.settings import CONFIG, Environment, load_settings
 from triplegain_pipelines.store.database import Database
@@ -48,7 +48,7 @@ INSTRUMENTS = (
 )
 PATIENCE = timedelta(seconds=0.5)
 _STARTS = 20
-_LONGEST_LIFE = 60  # seconds; a life that hangs is a failure
+_LONGEST_LIFE = 120  # seconds; a life that hangs is a failure
 _KILLED_AGAIN = 0.25  # share of combinations in which the next life is killed too
 _FALLS = 0.3  # share in which the price falls before the next life
 _OWN = load_settings(Environment(profile="live"), CONFIG)
@@ -102,8 +102,11 @@ AIMS: tuple[Aim | None, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """One way to die. `point` counts from 1; `second` is where the next life dies too, `falls` whether the price fell
-    through every stop before it began."""  # noqa: D205, D209 - one sentence
+    """One way to die.
+
+    `point` counts from 1, `second` is where the next life dies too, and `falls` says whether the price fell through
+    every stop before that began.
+    """
 
     venue: str
     script: str
@@ -125,6 +128,11 @@ class Points:
     def __init__(self, deadly: int | None) -> None:
         self._deadly = deadly
         self._shared = mmap.mmap(-1, 8)
+
+    @property
+    def are_deadly(self) -> bool:
+        """Whether one of them ends the process."""
+        return self._deadly is not None
 
     @property
     def passed(self) -> int:
@@ -162,12 +170,20 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a combination ended: what broke, faults met by kind, points of each life, whether the first was killed."""
+    """How a combination ended: what broke, faults met by kind, points of each life, and how many were killed."""
 
     broken: tuple[str, ...]
     faults: Mapping[FaultKind, int]
     points: tuple[int, ...]
     killed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the lives of a combination share: the time, and the file of the emergency stop."""
+
+    clock: ShiftableClock
+    emergency: Path
 
 
 @dataclass
@@ -181,74 +197,55 @@ class CrashSite:
     folder: Path
     _decisions: dict[str, Decisions] = field(default_factory=dict)
 
-    def try_out(self, combination: Combination, *, until: int | None = None) -> Ended:
-        """Try one combination. `until`: no life is killed where it is 0."""
+    def try_out(self, combination: Combination, *, deadly: bool = True) -> Ended:
+        """Try one combination; where it is not `deadly` nobody is killed, and the points are counted only."""
         venue, script = combination.venue, SCRIPTS[combination.script]
         if venue not in self._decisions:
             self._prepare(venue)
         self._restore(venue, script)
-        clock = ShiftableClock(START + _PREPARED)
-        emergency = self.folder / "EMERGENCY_STOP"
-        emergency.unlink(missing_ok=True)
+        place = _Place(ShiftableClock(START + _PREPARED), self.folder / "EMERGENCY_STOP")
+        place.emergency.unlink(missing_ok=True)
         faults = AimedFaults(script.always, combination.aim)
-        first = Points(None if until == 0 else combination.point)
-        lives = [first]
-        with _exchange(clock, venue, faults) as server:
-            outcome = self._live(server, clock, emergency, first, script.play)
-            killed = int(outcome == -signal.SIGKILL)
-            problems = [] if outcome in {0, -signal.SIGKILL} else [f"the first life ended with {outcome}"]
-            if combination.falls:
-                server.exchange.set_price(BTC, D(57000), D(57001))
-                server.exchange.set_price(ETH, D(2800), D("2800.1"))
-            if combination.second is not None:
-                lives.append(Points(combination.second))
-                outcome = self._live(server, clock, emergency, lives[-1], _recover)
-                killed += outcome == -signal.SIGKILL
-                if outcome not in {0, -signal.SIGKILL}:
-                    problems.append(f"the second life ended with {outcome}")
-            lives.append(Points(None))
-            outcome = self._live(server, clock, emergency, lives[-1], _recover)
-            if outcome != 0:
-                problems.append(f"the last life ended with {outcome}")
-            books = read_books(self._desk(self.database, server, clock, emergency))
-            self.database.close()
-            self.database = Database(self.database.url)
-            problems += map(str, broken_laws(books, exchange_books(server.exchange)))
-        return Ended(tuple(problems), faults.counts, tuple(life.passed for life in lives), killed)
+        again = [] if combination.second is None else [(combination.second, _recover)]
+        lives = [(combination.point, script.play), *again, (None, _recover)]
+        counted, killed, problems = [], 0, []
+        with _exchange(place.clock, venue, faults) as server:
+            for number, (point, play) in enumerate(lives):
+                points = Points(point if deadly else None)
+                ended = self._live(server, place, points, play)
+                counted.append(points.passed)
+                killed += ended == -signal.SIGKILL
+                if ended != 0 and not (ended == -signal.SIGKILL and points.are_deadly):
+                    problems.append(f"life {number + 1} ended with {ended}: {self._said()}")
+                if number == 0 and combination.falls:
+                    server.exchange.set_price(BTC, D(57000), D(57001))
+                    server.exchange.set_price(ETH, D(2800), D("2800.1"))
+            problems += map(str, broken_laws(self._books(), exchange_books(server.exchange)))
+        return Ended(tuple(problems), faults.counts, tuple(counted), killed)
 
-    def _live(
-        self,
-        server: LoopbackServer,
-        clock: ShiftableClock,
-        emergency: Path,
-        points: Points,
-        play: Callable[[Life], None],
-    ) -> int:
+    def _books(self) -> AccountBooks:
+        database = Database(self.database.url)  # closed again: no connection may be open when a process is forked
+        instruments = {instrument.symbol: instrument for instrument in INSTRUMENTS}
+        try:
+            return read_books(database, LIVE, floor.ACCOUNT, instruments, stops_rest=True)
+        finally:
+            database.close()
+
+    def _live(self, server: LoopbackServer, place: "_Place", points: Points, play: Callable[[Life], None]) -> int:
         """One life in a process of its own; 0, or how it ended."""
 
         def whole_life() -> None:
             sign_quickly()
-            database = Database(self.database.url)
-            desk = self._desk(database, server, clock, emergency)
-            life = Life(desk, Control(server.url), Caretaker(desk, clock), self._decisions[server.venue])
+            desk = _desk(Database(self.database.url), server, place)
+            life = Life(desk, Control(server.url), Caretaker(desk, place.clock), self._decisions[server.venue])
             points.watch()
             play(life)
 
-        return in_child(whole_life)
+        return in_child(whole_life, self.folder / "last_words")
 
-    def _desk(self, database: Database, server: LoopbackServer, clock: ShiftableClock, emergency: Path) -> Desk:
-        venue = type(_OWN.venues.of(server.venue)).model_validate(
-            {**_OWN.venues.of(server.venue).model_dump(), **_QUICK}
-        )
-        live = _OWN.profile.live
-        assert live is not None
-        quick = live.model_copy(update={"expiry_seconds": 2})
-        for _ in range(_STARTS):
-            # On a busy machine even an exchange on loopback may answer too late; services try again too.
-            with suppress(TransientError):
-                desk = floor.loopback_desk(database, server, venue, quick, _OWN.risk, clock, PATIENCE)
-                return replace(desk, emergency_file=emergency)
-        raise AssertionError("the exchange on loopback does not answer")
+    def _said(self) -> str:
+        words = self.folder / "last_words"
+        return words.read_text() if words.exists() else "without a word"
 
     def _prepare(self, venue: str) -> None:
         """Open the books and queue decisions, once, and keep a copy of every row."""
@@ -256,7 +253,7 @@ class CrashSite:
         with _exchange(clock, venue, FaultPlan()) as server:
             database = Database(self.database.url)
             _empty(database)
-            desk = self._desk(database, server, clock, self.folder / "none")
+            desk = _desk(database, server, _Place(clock, self.folder / "none"))
             floor.open_books(desk, CASH, "USDT")
             floor.make_ready(desk)
             self._decisions[venue] = {
@@ -287,6 +284,21 @@ class CrashSite:
             connection.execute("DELETE FROM live_trading.outbox WHERE decision_id <> ALL (%s)", [wanted])
 
 
+def _desk(database: Database, server: LoopbackServer, place: _Place) -> Desk:
+    """A desk at the exchange, quick to ask and quick to give up."""
+    venue = type(_OWN.venues.of(server.venue)).model_validate({**_OWN.venues.of(server.venue).model_dump(), **_QUICK})
+    live = _OWN.profile.live
+    assert live is not None
+    quick = live.model_copy(update={"expiry_seconds": 2})
+    for _ in range(_STARTS):
+        # On a busy machine even an exchange on loopback may answer too late; services try again too.
+        with suppress(TransientError):
+            desk = floor.loopback_desk(database, server, venue, quick, _OWN.risk, place.clock, PATIENCE)
+            return replace(desk, emergency_file=place.emergency)
+    msg = "the exchange on loopback does not answer"
+    raise AssertionError(msg)
+
+
 def _empty(database: Database) -> None:
     with database.connection() as connection:
         connection.execute("SET LOCAL session_replication_role = replica")
@@ -313,15 +325,11 @@ def _name(schema: str, table: str) -> sql.Identifier:
 def _recover(life: Life) -> None:
     """What happens after a start: reconcile, then everything that services do, until nothing is open."""
     life.caretaker.start()
-    life.caretaker.round()
-    for symbol, prices in life.control.state()["prices"].items():
-        life.price(symbol, *prices)  # what was filled in part is filled at the next price
-    calm = life.caretaker.settle()
+    calm = life.caretaker.settle(life.control.repeat_prices)
     life.caretaker.expire()
     life.control.settle()
-    calm = life.caretaker.settle() and calm
-    if not calm:
-        raise AssertionError(f"never calm: {life.caretaker.tally}")
+    assert life.caretaker.settle(life.control.repeat_prices), life.caretaker.tally
+    assert calm, life.caretaker.tally
 
 
 @contextmanager
@@ -348,22 +356,23 @@ def sign_quickly() -> None:
     ccxt.Exchange.ecdsa = staticmethod(signed)
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Do it in a process of its own; its exit code, or the negative number of the signal that ended it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+def in_child(work: Callable[[], None], last_words: Path) -> int:
+    """Do it in a process of its own; its exit code, or the negative number of the signal that ended it.
+
+    The trace of an error is written to `last_words`.
+    """
+    last_words.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            sys.settrace(None)
+            sys.settrace(None)  # nobody collects what coverage sees here
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(_LONGEST_LIFE)
             work()
             code = 0
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
+        except BaseException:  # noqa: BLE001 - nothing of the test that was forked may go on here
+            last_words.write_text(traceback.format_exc())
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

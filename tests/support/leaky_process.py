@@ -28,7 +28,7 @@ from triplegain_pipelines.execution.broker import Broker
 from triplegain_pipelines.execution.venues.factory import open_broker
 from triplegain_pipelines.operations.credentials import add, ask_venue, key_ring
 from triplegain_pipelines.operations.live import live_keys
-from triplegain_pipelines.operations.logs import protect_logs
+from triplegain_pipelines.operations.logs import protect_structured_logs
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.credentials import Use
 from triplegain_pipelines.store.database import Database
@@ -152,7 +152,7 @@ def fail_in_dagster(folder: Path, address: str, database: Database) -> None:
 def main() -> None:
     """Fail, write, and end as asked for."""
     address, folder, end = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    protect_logs()
+    protect_structured_logs()
     logging.basicConfig(level=logging.DEBUG, filename=folder / f"python-{end}.log")
     faulthandler.enable((folder / f"fault-{end}.log").open("w"))
     planted = given()

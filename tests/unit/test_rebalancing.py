@@ -93,8 +93,9 @@ def test_a_rest_that_could_not_be_sold_later_is_sold_with_the_others() -> None:
 def test_what_has_no_weight_is_left_alone_and_counts() -> None:
     """X5: the seats' position in another symbol is not the rebalancing's to sell; what it binds cannot be spent."""
     plan = planned("400", {ETH: "60"})
-    assert [symbol for symbol, *_ in trades(plan)] == [BTC, XRP]
-    assert sum(one.value for one in plan.trades) <= 400
+    assert trades(plan) == [(BTC, "OPEN", D(2), D(2)), (XRP, "OPEN", D(100), D(100))]
+    # 97 + 96 are wanted
+    assert [one.quantity for one in planned("190", {ETH: "10.4"}).trades] == [D("0.95"), D(47)]
     assert {one.reason.code for one in plan.trades} == {ReasonCode.CASH_SHORT}
 
 

@@ -60,6 +60,7 @@ def test_an_unknown_key_fails(config: Path, name: str) -> None:
         ("daily_loss__halt", "0.06"),
         ("breakers__rapid_loss__threshold", "0.03"),
         ("breakers__consecutive_losses__threshold", 6),
+        ("breakers__volatility__halt_over", 1),  # no percentile lies over it: the breaker would never open
         ("heartbeat_seconds", 31),
     ],
 )
@@ -85,6 +86,14 @@ def test_symbols_of_two_quote_currencies_are_refused(config: Path) -> None:
     """X4: dollars and tethers in one equity figure would add up to nothing true."""
     with pytest.raises(SettingsError, match="one quote currency"):
         spoil(config, "demo", symbols=["BTC/USDT", "ETH/USD"])
+
+
+def test_limits_in_dollars_are_not_read_as_bitcoins(config: Path) -> None:
+    """R4: MAX_ORDER_SIZE_USD: 100 would let an account that is kept in bitcoin order for 100 of them."""
+    with pytest.raises(SettingsError, match="the limits of risk.yaml are in US dollars"):
+        spoil(config, "demo", symbols=["ETH/BTC", "XRP/BTC"], rebalancing=None)
+    for quote in ("USD", "USDC"):
+        spoil(config, "demo", symbols=[f"BTC/{quote}"], rebalancing=None)
 
 
 def test_a_missing_profile_names_those_that_exist(config: Path) -> None:

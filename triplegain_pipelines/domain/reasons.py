@@ -120,6 +120,7 @@ class ReasonCode(StrEnum):
         "CLOCK_DISTRUSTED",
         "Our clock and the venue's differ by too much, or were not compared lately: no new risk.",
     )
+    DISK_LOW = "DISK_LOW", "A disk is almost full, and what is begun has to be recorded: no new risk."
     DECISION_EXPIRED = "DECISION_EXPIRED", "The decision is older than its validity."
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE", "No current price is known."
     PRICE_STALE = "PRICE_STALE", "The newest price is too old, or comes too late."

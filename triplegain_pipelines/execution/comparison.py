@@ -4,7 +4,7 @@ What a person has to look at, and what is told of it, is `reconciliation`'s; wha
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from uuid import UUID
@@ -71,6 +71,8 @@ def compare_with_venue(desk: Desk, token: int, busy: frozenset[str] = frozenset(
     """
     with account_transaction(desk, token) as transaction:
         known = reconciliations.recent(transaction.connection, desk.schema, desk.account, OVERLAP)
+    # A clock that ran ahead has left a watermark of which nothing can be known yet.
+    known = replace(known, watermark=min(known.watermark, desk.clock.now()))
     adopted: dict[str, Difference] = {}
     disputed: dict[UUID, Difference] = {}
     found: tuple[Difference, ...] = ()

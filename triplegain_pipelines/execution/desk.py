@@ -30,10 +30,12 @@ class Desk:
 
     `market` is the venue whose market it trades, `schema` is `paper_trading` unless somebody says otherwise, `fee_rate`
     the venue's fee as a fraction, and `live` whether real money is traded. `clock_compared` says that the market has a
-    clock of its own, with which ours must have been compared lately. `durable` is off only where the venue is in the
+    clock of its own, with which ours must have been compared lately. `config_hash` is that of the settings which an
+    arming must have been given for. `durable` is off only where the venue is in the
     same database and all of it can be made again: a replay, whose commits need not wait for the disk. Where the file
-    `emergency_file` exists, all trading is stopped, as it is by a row of `ops.emergency_stops`. `lock` is set on the
-    desk that an `OrderPath` works with, and without it nothing can be sent.
+    `emergency_file` exists, all trading is stopped, as it is by a row of `ops.emergency_stops`. `state` are the
+    folders on whose disks there must be room. `lock` is set on the desk that an `OrderPath` works with, and without it
+    nothing can be sent.
     """
 
     database: Database
@@ -48,8 +50,10 @@ class Desk:
     schema: str = PAPER
     live: bool = False
     clock_compared: bool = False
+    config_hash: str = ""
     durable: bool = True
     emergency_file: Path | None = None
+    state: tuple[Path, ...] = ()
     lock: AccountLock | None = None
 
     def require_lock(self) -> None:

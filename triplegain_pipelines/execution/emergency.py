@@ -15,11 +15,12 @@ from pathlib import Path
 import psycopg
 
 from triplegain_pipelines.domain.errors import InputError, UnavailableError
+from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.execution.desk import LIVE, PAPER, Desk
 from triplegain_pipelines.execution.exits import Closing, flatten
 from triplegain_pipelines.execution.order_path import OrderPath
-from triplegain_pipelines.store import accounts, emergency_stops, events
+from triplegain_pipelines.store import accounts, emergency_stops, events, orders
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.emergency_stops import EmergencyStop
 from triplegain_pipelines.store.events import Event, EventKind
@@ -54,12 +55,22 @@ def emergency_file(home: Path) -> Path:
 
 
 def write_file(home: Path, order: StopOrder) -> Path:
-    """Stop every process of `home`, with who and why for people to read. A file that is there already stays."""
+    """Stop every process of `home`, with who and why for people to read.
+
+    A file that is there already stays, unless this stop closes positions too: while the database is down nothing else
+    remembers that.
+    """
     path = emergency_file(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {"by": order.operator, "at": order.at.isoformat(), "why": order.why, "flatten": order.flatten}
-    with suppress(FileExistsError), path.open("x") as file:
-        json.dump(said, file)
+    try:
+        with path.open("x") as file:
+            json.dump(said, file)
+    except FileExistsError:
+        if order.flatten:
+            fuller = path.with_suffix(".new")
+            fuller.write_text(json.dumps(said))
+            fuller.replace(path)
     return path
 
 
@@ -98,10 +109,22 @@ def carry_out(desk: Desk, *, closing: bool, wait: float) -> dict[str, Closing]:
     Raises:
         AccountBusyError: it was not done by then. Who watches the account withdraws and closes at its next tick.
     """
+    closed: dict[str, Closing] = {}
     with OrderPath(desk, wait) as path:
         token = path.newest_token()
-        path.withdraw_entries(token, ReasonCode.EMERGENCY_STOP)
-        return flatten(path.desk, token) if closing else {}
+        try:
+            path.withdraw_entries(token, ReasonCode.EMERGENCY_STOP)
+        finally:  # an entry that cannot be withdrawn keeps no position open
+            if closing:
+                closed = flatten(path.desk, token)
+    return closed
+
+
+def unfinished_entries(desk: Desk) -> int:
+    """How many entries may still be filled: those whose cancellation the venue has not confirmed."""
+    with desk.database.connection() as connection:
+        alive = orders.alive(connection, desk.schema, desk.account)
+    return sum(order.intent.leg is Leg.ENTRY for order in alive)
 
 
 def release_stop(database: Database, home: Path, order: StopOrder) -> list[EmergencyStop]:

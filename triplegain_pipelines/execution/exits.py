@@ -5,13 +5,12 @@ what is unresolved is asked for, and only where nothing else can reduce the posi
 sent once. So it may be repeated after a crash at any point: an exit that is on its way is followed and never doubled.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-
-import structlog
 
 from triplegain_pipelines.domain.errors import (
     DataError,
@@ -30,13 +29,16 @@ from triplegain_pipelines.execution.resolving import follow, require_undisputed
 from triplegain_pipelines.execution.sending import cancel, request_cancel, send
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.store import orders, positions
+from triplegain_pipelines.store.alerts import end_alert
 from triplegain_pipelines.store.orders import Order
 
+HELD_ALERT = "stop_held_by_guardian"
+"""That no stop of a position rests at the venue; its subject is `account/symbol`."""
 _ROUNDS = 6  # what rests, what is unknown, the exit, and more for what it left
 _ASKS = 2
 _UNKNOWN = frozenset({OrderState.PENDING_SUBMIT, OrderState.UNKNOWN})
 _NO_PRICES: Mapping[str, Decimal] = MappingProxyType({})
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Closing(StrEnum):
@@ -120,7 +122,7 @@ def flatten(
         except (StaleFenceError, UnavailableError):
             raise
         except (PermanentError, TransientError) as error:
-            _log.error("closing failed, to be tried again", account=desk.account, symbol=symbol, error=str(error))
+            _log.error("closing %s of %s failed, to be tried again: %s", symbol, desk.account, error)
             done[symbol] = Closing.FAILED
     return done
 
@@ -154,6 +156,7 @@ def _look(
         resting = [order for order in working if order not in unknown]
         return _Round(cancel=request_cancel(transaction, resting, reason), follow=unknown)
     if position is None:
+        end_alert(connection, HELD_ALERT, f"{account}/{symbol}", transaction.at)
         return _Round(end=Closing.CLOSED)
     quantity = protected_quantity(position, transaction.desk.instrument(symbol))
     if not _tradable(transaction.desk, position, quantity, price):

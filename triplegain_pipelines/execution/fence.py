@@ -12,6 +12,7 @@ from triplegain_pipelines.domain.errors import UnavailableError
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerStates
+from triplegain_pipelines.execution import disk
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk
 from triplegain_pipelines.risk.modes import no_new_risk, no_order
 from triplegain_pipelines.store import breakers
@@ -48,7 +49,7 @@ def refusal(
     missing = [name.value for name in BreakerName if name not in states]
     if missing:
         return Reason(ReasonCode.BREAKER_MISSING, {"missing": " ".join(missing)})
-    stale = _stale_heartbeat(transaction) or _distrusted_clock(transaction)
+    stale = _stale_heartbeat(transaction) or _distrusted_clock(transaction) or _no_room(transaction)
     if stale:
         return stale
     unresolved = [order for order in alive if order.intent.symbol == symbol and order.is_unresolved]
@@ -102,7 +103,7 @@ def _not_live(transaction: AccountTransaction) -> Reason | None:
     if not transaction.desk.live:
         return None
     connection, account, at = transaction.connection, transaction.account, transaction.at
-    if armed_until(connection, account, at) is None:
+    if armed_until(connection, account, at, transaction.desk.config_hash) is None:
         return Reason(ReasonCode.LIVE_NOT_ARMED, {"account": account, "now": at.isoformat()})
     compared = last_beat(connection, RECONCILED, account)
     if compared is None or not -_CLOCK_SKEW <= at - compared <= _RECONCILED_AGE:
@@ -111,6 +112,16 @@ def _not_live(transaction: AccountTransaction) -> Reason | None:
     if transaction.desk.broker.traits.holds_pairs or guardian_watches(transaction):
         return None
     return Reason(ReasonCode.GUARDIAN_MISSING, {"account": account})
+
+
+def _no_room(transaction: AccountTransaction) -> Reason | None:
+    """Why new risk might not be recorded to its end. A replay has no state outside of its books."""
+    if not transaction.desk.state:
+        return None
+    room = disk.least_room(transaction.desk.state)
+    if room.free >= disk.TOO_LOW:
+        return None
+    return Reason(ReasonCode.DISK_LOW, {"folder": str(room.folder), "free": f"{room.free // disk.MEBIBYTE} MiB"})
 
 
 def _distrusted_clock(transaction: AccountTransaction) -> Reason | None:

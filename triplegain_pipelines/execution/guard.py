@@ -17,7 +17,7 @@ from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerStates, TradingMode
 from triplegain_pipelines.execution.books import Books, change_breakers, load_books
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.fence import current_prices, expired, open_breaker
+from triplegain_pipelines.execution.fence import current_prices, expired, guardian_watches, open_breaker
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.paper_venue import PaperVenue
 from triplegain_pipelines.execution.steps import refuse
@@ -28,9 +28,11 @@ from triplegain_pipelines.risk.modes import no_new_risk
 from triplegain_pipelines.risk.state import marked
 from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.store import booked_fills, breakers, equity, orders, outbox, positions, risk_state
+from triplegain_pipelines.store.alerts import AlertLevel, end_alert, raise_alert
 from triplegain_pipelines.store.equity import EquityMark
 from triplegain_pipelines.store.outbox import OutboxStatus
 
+GUARDIAN_ALERT = "guardian_silent"
 _MARK_EVERY = timedelta(minutes=1)
 
 
@@ -130,6 +132,7 @@ def guard(desk: Desk) -> GuardReport:
         risk_state.write(connection, desk.schema, desk.account, marking.books.risk)
         change_breakers(transaction, marking.changes, "guard")
         breakers.beat(connection, desk.account, at)
+        _watch_guardian(transaction, needed=bool(held))
         _expire_overdue(transaction)
         return _report(transaction, marking, prices)
 
@@ -206,6 +209,16 @@ def _report(transaction: AccountTransaction, marking: Marking, prices: Mapping[s
         refused=no_new_risk(transaction.mode, stopped=transaction.stopped) or open_breaker(states),
         entries=any(order.intent.leg is Leg.ENTRY for order in alive),
     )
+
+
+def _watch_guardian(transaction: AccountTransaction, *, needed: bool) -> None:
+    """Tell a person where nobody holds what cannot rest at the venue. The guardian looks after the guard likewise."""
+    connection, account, at = transaction.connection, transaction.account, transaction.at
+    if not needed or transaction.desk.broker.traits.holds_pairs or guardian_watches(transaction):
+        end_alert(connection, GUARDIAN_ALERT, account, at)
+        return
+    text = f"no guardian looks after {account}: targets, and stops that do not rest at the venue, are held by nobody"
+    raise_alert(connection, GUARDIAN_ALERT, account, AlertLevel.CRITICAL, text, at)
 
 
 def _expire_overdue(transaction: AccountTransaction) -> None:

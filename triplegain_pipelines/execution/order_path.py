@@ -18,7 +18,7 @@ from triplegain_pipelines.execution import fence, risk_gate
 from triplegain_pipelines.execution.booking import change_order, record_all
 from triplegain_pipelines.execution.claiming import Claimed, claim_in, raise_token, row_of
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.protection import Mending, carry_out, prepare, protect
+from triplegain_pipelines.execution.protection import Mending, carry_out, prepare, protect, protect_all
 from triplegain_pipelines.execution.reconciliation import reconcile
 from triplegain_pipelines.execution.resolving import Dispute, follow, require_undisputed
 from triplegain_pipelines.execution.sending import cancel, cancel_all, request_cancel, send, submit_all, take_over
@@ -168,8 +168,7 @@ class OrderPath:
             known = orders.read_many(transaction.connection, transaction.schema, client_order_ids)
         found = list(known.values())
         disputes = follow(self._desk, token, found)
-        for symbol in sorted({order.intent.symbol for order in found}):
-            protect(self._desk, token, symbol)
+        protect_all(self._desk, token, {order.intent.symbol for order in found})
         require_undisputed(disputes)
 
     def mend(self, token: int) -> None:
@@ -180,8 +179,8 @@ class OrderPath:
         # The venue may have filled one while the process that would have booked it was dead.
         sent = [order for order in alive if order.submitted_at is not None]
         disputes = follow(self._desk, token, sent) if sent else []
-        for symbol in sorted({position.symbol for position in held} | {order.intent.symbol for order in sent}):
-            protect(self._desk, token, symbol)
+        symbols = {position.symbol for position in held} | {order.intent.symbol for order in sent}
+        protect_all(self._desk, token, symbols)
         require_undisputed(disputes)
 
     def withdraw_entries(self, token: int, reason: ReasonCode) -> None:
@@ -204,8 +203,7 @@ class OrderPath:
         with account_transaction(self._desk, token) as transaction:
             pending = request_cancel(transaction, _entries(transaction), reason)
         cancel(self._desk, token, pending, reason)
-        for symbol in sorted({order.intent.symbol for order in entries}):
-            protect(self._desk, token, symbol)
+        protect_all(self._desk, token, {order.intent.symbol for order in entries})
         require_undisputed(disputes)
 
     def newest_token(self) -> int:

@@ -5,16 +5,20 @@ cannot rest the guardian holds it, which an event and an alert say; where nobody
 at the market at once.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import structlog
-
-from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.domain.errors import (
+    PermanentError,
+    StaleFenceError,
+    TransientError,
+    UnavailableError,
+)
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.exits import close_position
+from triplegain_pipelines.execution.exits import HELD_ALERT, close_position
 from triplegain_pipelines.execution.fence import guardian_watches
 from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.levels import Tick, reached
@@ -27,24 +31,27 @@ from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.standing import Standing
 
-HELD_ALERT = "stop_held_by_guardian"
-"""A guardian that has not beaten for so long holds nothing."""
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """What was written down to be asked of the venue, and why. `holds` says whether there is a position."""
+    """What was written down to be asked of the venue, and why.
+
+    `holds` says whether there is a position, and `bare` that nobody holds its stop: not the venue, which has refused
+    it, and no guardian.
+    """
 
     cancel: tuple[Order, ...]
     place: tuple[Order, ...]
     holds: bool
     reason: ReasonCode = ReasonCode.POSITION_CLOSED
+    bare: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing has to be asked."""
-        return not (self.cancel or self.place)
+        return not (self.cancel or self.place or self.bare)
 
 
 def protect(desk: Desk, token: int, symbol: str) -> None:
@@ -52,6 +59,31 @@ def protect(desk: Desk, token: int, symbol: str) -> None:
     with account_transaction(desk, token) as transaction:
         mending = prepare(transaction, symbol)
     carry_out(desk, token, symbol, mending)
+
+
+def protect_all(
+    desk: Desk, token: int, symbols: Iterable[str], is_broken_off: Callable[[], bool] = lambda: False
+) -> None:
+    """`protect` each of `symbols`, unless it is broken off. One that fails leaves no other position without its stop.
+
+    Raises:
+        StaleFenceError: a newer holder has the account.
+        UnavailableError: the database does not answer.
+        PermanentError: a symbol could not be protected; the first error, after all others were.
+    """
+    failed: PermanentError | TransientError | None = None
+    for symbol in sorted(symbols):
+        if is_broken_off():
+            break
+        try:
+            protect(desk, token, symbol)
+        except (StaleFenceError, UnavailableError):
+            raise
+        except (PermanentError, TransientError) as error:
+            _log.error("%s of %s is not protected: %s", symbol, desk.account, error)
+            failed = failed or error
+    if failed is not None:
+        raise failed
 
 
 def prepare(transaction: AccountTransaction, symbol: str, standing: Standing | None = None) -> Mending:
@@ -65,7 +97,9 @@ def prepare(transaction: AccountTransaction, symbol: str, standing: Standing | N
     reason = ReasonCode.STOP_REPLACED if replaced else ReasonCode.POSITION_CLOSED
     pending = request_cancel(transaction, plan.cancel, reason)
     place = intend(transaction, plan.place, entry.proposal_id) if plan.place and entry is not None else ()
-    return Mending(tuple(pending), tuple(place), holds=entry is not None, reason=reason)
+    refused = plan.held is ReasonCode.VENUE_REJECTED
+    bare = refused and not transaction.desk.broker.traits.holds_pairs and not guardian_watches(transaction)
+    return Mending(tuple(pending), tuple(place), holds=entry is not None, reason=reason, bare=bare)
 
 
 def carry_out(
@@ -91,6 +125,8 @@ def carry_out(
         _disarm(desk)
         if any(order.intent.leg is Leg.STOP for order in refused):
             _hold_or_leave(desk, token, symbol)
+    elif mending.bare:
+        _hold_or_leave(desk, token, symbol)
 
 
 def _plan(
@@ -142,7 +178,7 @@ def _disarm(desk: Desk) -> None:
         try:
             desk.broker.keep_alive(None)
         except UnavailableError as error:
-            _log.error("the dead-man timer was not switched off; the guardian tries again", error=str(error))
+            _log.error("the dead-man timer was not switched off; the guardian tries again: %s", error)
 
 
 def _hold_or_leave(desk: Desk, token: int, symbol: str) -> None:

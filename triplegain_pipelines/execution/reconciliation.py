@@ -16,7 +16,7 @@ from triplegain_pipelines.execution.booking import change_order
 from triplegain_pipelines.execution.comparison import Comparison, compare_with_venue
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.execution.operator import change_mode
-from triplegain_pipelines.execution.protection import protect
+from triplegain_pipelines.execution.protection import protect_all
 from triplegain_pipelines.execution.resolving import follow
 from triplegain_pipelines.execution.sending import NoOrder
 from triplegain_pipelines.execution.steps import decision_of, finish_by_order, main_order
@@ -87,8 +87,7 @@ def _compare_and_protect(desk: Desk, token: int, busy: frozenset[str]) -> Compar
         # One order may be told of where the account is not; and what was sent is UNKNOWN from now on.
         follow(desk, token, sent)
     symbols = {order.intent.symbol for order in alive} | {position.symbol for position in held}
-    for symbol in sorted(symbols - busy):
-        protect(desk, token, symbol)
+    protect_all(desk, token, symbols - busy)
     return comparison
 
 

@@ -149,7 +149,7 @@ def _miss(transaction: AccountTransaction, order: Order, at: datetime) -> None:
     One that the venue had accepted is never given up: who reconciles finds it missing, by its count.
     """
     expired = order.reference.expires_at
-    if at <= expired or (order.asked_at is not None and at - order.asked_at < BETWEEN_MISSES):
+    if at <= expired or (order.asked_at is not None and abs(at - order.asked_at) < BETWEEN_MISSES):
         return
     order = orders.record_miss(transaction.connection, transaction.schema, order, at)
     if order.state in _UNANSWERED and order.misses >= MISSES and at > expired + MARGIN:

@@ -83,9 +83,9 @@ def refusal(purpose: Purpose, permissions: Permissions | None) -> str | None:
     if permissions.can_read is not True:
         return "it cannot read the account; allow that at the venue"
     if purpose is Purpose.TRADE:
-        return None if permissions.can_trade is True else "it cannot send orders; allow that at the venue"
+        return None if permissions.can_trade is True else "it cannot send and cancel orders; allow both at the venue"
     if permissions.can_trade is not False:
-        return "it can send orders, and a key for watching must not; make one at the venue that only reads"
+        return "it can send or cancel orders, and a key for watching must not; make one at the venue that only reads"
     return None
 
 

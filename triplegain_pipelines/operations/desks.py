@@ -16,6 +16,7 @@ from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import decided_symbols
 from triplegain_pipelines.store.overview import read_overviews
+from triplegain_pipelines.store.server import state_folders
 
 _PER_BASIS_POINT = Decimal("0.0001")
 
@@ -58,6 +59,7 @@ def paper_desk(database: Database, session: Session, clock: Clock, prices: Price
         instruments=instruments,
         clock_compared=not session.simulated and not session.replay,
         emergency_file=None if session.replay else emergency_file(session.settings.home),
+        state=() if session.replay else state_folders(session.settings),
     )
 
 
@@ -74,6 +76,9 @@ def live_desk(database: Database, session: Session) -> Desk:
     from triplegain_pipelines.operations.live_venue import live_venue
 
     own, live = session.settings, session.settings.profile.live
+    if session.venue != own.profile.venue:
+        msg = f"no desk for real money is opened at {session.venue}: the profile's venue is {own.profile.venue}"
+        raise LiveTradingError(msg)
     keys = live_keys(own, session.account, key_ring(database, own))
     if live is None:
         msg = f"the profile {own.environment.profile} has no section 'live'"
@@ -92,7 +97,9 @@ def live_desk(database: Database, session: Session) -> Desk:
         schema=LIVE,
         live=True,
         clock_compared=True,
+        config_hash=own.config_hash,
         emergency_file=emergency_file(own.home),
+        state=state_folders(own),
     )
 
 
@@ -150,5 +157,7 @@ def _without_access(database: Database, session: Session) -> Desk:
         schema=LIVE,
         live=True,
         clock_compared=True,
+        config_hash=session.settings.config_hash,
         emergency_file=emergency_file(session.settings.home),
+        state=state_folders(session.settings),
     )

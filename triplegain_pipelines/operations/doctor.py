@@ -1,6 +1,5 @@
 """What is installed, reachable and configured; what is missing, and how to mend it. Changes nothing."""
 
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -9,14 +8,14 @@ from enum import StrEnum
 from importlib import metadata
 
 from triplegain_pipelines.domain.errors import TripleGainError
+from triplegain_pipelines.execution.disk import LOW, least_room
 from triplegain_pipelines.settings import PROJECT, Settings
 from triplegain_pipelines.store.catalogue import Catalogue, read_catalogue
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.extensions import Extensions, find_extensions, offered_extensions
-from triplegain_pipelines.store.server import database_urls, embedded_server
+from triplegain_pipelines.store.server import database_urls, embedded_server, state_folders
 
 _GIB = 2**30
-_DISK_NEEDED = 2 * _GIB
 
 
 class State(StrEnum):
@@ -97,10 +96,9 @@ def _installed(name: str) -> str | None:
 
 
 def _disk(settings: Settings) -> list[Finding]:
-    folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    detail = f"{free / _GIB:.1f} GiB free for {settings.home}"
-    if free < _DISK_NEEDED:
+    folder, free = least_room(state_folders(settings))
+    detail = f"{free / _GIB:.1f} GiB free for {folder}"
+    if free < LOW:
         return [Finding("disk", State.BAD, detail, "free some space, or set TRIPLEGAIN_HOME to another disk")]
     return [Finding("disk", State.GOOD, detail)]
 
@@ -127,8 +125,12 @@ def _database(settings: Settings) -> list[Finding]:
         database.close()
     except TripleGainError as error:
         return [Finding("database", State.NOTE, f"{kind}: {error}", "'make demo' and 'make up' start it")]
+    detail = f"{kind} at {database.place}, PostgreSQL {catalogue.server_version}"
+    if not catalogue.writable:
+        mend = "no new risk is taken; let it write again: free its disk, or name the server that writes"
+        return [Finding("database", State.BAD, f"{detail} only lets read", mend), *_inside(catalogue, extensions)]
     return [
-        Finding("database", State.GOOD, f"{kind} at {database.place}, PostgreSQL {catalogue.server_version}"),
+        Finding("database", State.GOOD, detail),
         *_inside(catalogue, extensions),
     ]
 

@@ -84,7 +84,7 @@ def live_state(database: Database, settings: Settings, clock: Clock, config: Pat
     at = clock.now()
     with database.connection() as connection:
         found = switches(set_facts(settings), _stored_facts(connection, settings, at, config))
-        until = live_armings.armed_until(connection, settings.profile.account, at)
+        until = live_armings.armed_until(connection, settings.profile.account, at, settings.config_hash)
     return LiveState(settings.profile.account, found, until)
 
 
@@ -118,7 +118,8 @@ def arm(
         raise LiveTradingError(msg)
     at = clock.now()
     documents = [switch.document() for switch in found]
-    arming = Arming(account, at, at + timedelta(hours=live.arming_hours), by, why, documents)
+    until = at + timedelta(hours=live.arming_hours)
+    arming = Arming(account, at, until, by, why, documents, settings.config_hash)
     text = f"{account} trades with real money until {arming.expires_at:%Y-%m-%d %H:%M} UTC: armed by {by}, {why}"
     with database.connection() as connection:
         books = accounts.take_books(connection, LIVE, account, durable=True)

@@ -5,7 +5,13 @@ from contextlib import AbstractContextManager
 
 from triplegain_pipelines.domain.errors import TripleGainError, UnavailableError
 from triplegain_pipelines.execution.desk import Desk
-from triplegain_pipelines.execution.emergency import StopOrder, carry_out, raise_stop, write_file
+from triplegain_pipelines.execution.emergency import (
+    StopOrder,
+    carry_out,
+    raise_stop,
+    unfinished_entries,
+    write_file,
+)
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
 
@@ -68,9 +74,14 @@ def _carried_out(
 ) -> bool:
     """Withdraw and close at once what the account has. Who watches the account does it too, where this fails."""
     try:
-        closed = carry_out(desk_of(database, settings, name), closing=order.flatten, wait=_WAIT_SECONDS)
+        desk = desk_of(database, settings, name)
+        closed = carry_out(desk, closing=order.flatten, wait=_WAIT_SECONDS)
+        left = unfinished_entries(desk)
     except TripleGainError as error:
         tell(f"{name}: entries and positions are left to the breaker sensor and the guardian: {error}")
         return False
-    tell(f"{name}: no entry is unfinished" + "".join(f"; {symbol} {end}" for symbol, end in closed.items()))
-    return all(end.is_over for end in closed.values())
+    entries = "no entry is unfinished"
+    if left:
+        entries = f"{left} {'entry' if left == 1 else 'entries'} NOT confirmed as cancelled; the guardian asks again"
+    tell(f"{name}: {entries}" + "".join(f"; {symbol} {end}" for symbol, end in closed.items()))
+    return not left and all(end.is_over for end in closed.values())

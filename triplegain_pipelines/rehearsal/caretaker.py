@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from triplegain_pipelines.domain.errors import PermanentError, TransientError
+from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.risk import TradingMode
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.levels import Tick
@@ -19,7 +20,7 @@ from triplegain_pipelines.rehearsal.clock import ShiftableClock
 from triplegain_pipelines.rehearsal.floor import make_ready
 from triplegain_pipelines.services import guardian_duties as duties
 from triplegain_pipelines.services.guardian_watch import AccountState, Watch
-from triplegain_pipelines.store import heartbeats, outbox
+from triplegain_pipelines.store import outbox
 
 _PATIENCE = 5.0  # seconds for a killed process to be let go of
 _STEP = timedelta(seconds=1.5)  # look-ups of an unknown order count where they lie a second apart
@@ -33,6 +34,11 @@ class Tally:
 
     passed: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: "Tally") -> None:
+        """Add what another one met."""
+        self.passed += other.passed
+        self.troubles += other.troubles
 
 
 class Caretaker:
@@ -52,26 +58,27 @@ class Caretaker:
 
     def start(self) -> None:
         """What a new holder of the account does first: compare the books with the venue, make old claims stale."""
-        self._do(self._take_over)
+        self.attempt(self._take_over)
 
     def round(self) -> None:
         """Every duty once, the urgent ones first, then the decisions that wait."""
-        self._do(self._beat)
+        self.attempt(lambda: make_ready(self._desk))
         self._look()
-        self._do(self._answer)
-        self._do(self._enforce)
-        self._do(self._resolve)
-        self._do(self._mend)
-        self._do(self._keep_alive)
+        self.attempt(self._answer)
+        self.attempt(self._enforce)
+        self.attempt(self._resolve)
+        self.attempt(self._mend)
+        self.attempt(self._keep_alive)
         if self._reconciled_at is None or self._clock.now() - self._reconciled_at >= _RECONCILE:
-            self._do(self.reconcile)
-        self._do(self._act)
+            self.attempt(self.reconcile)
+        self.attempt(self._act)
         self._look()
 
-    def settle(self, rounds: int = 30) -> bool:
+    def settle(self, meanwhile: Callable[[], None], rounds: int = 30) -> bool:
         """Go round until nothing is unresolved and the books were compared with the venue; whether that was reached.
 
         Args:
+            meanwhile: what the market does between two rounds.
             rounds: after so many it is given up.
         """
         self._reconciled_at = None
@@ -80,6 +87,7 @@ class Caretaker:
             if self._is_calm:
                 return True
             self._wait()
+            meanwhile()
         return False
 
     def expire(self) -> None:
@@ -93,6 +101,15 @@ class Caretaker:
     def reconcile(self) -> None:
         """Compare the books with the venue now."""
         self._reconciled_at = self._clock.now() if reconcile_account(self._desk).complete else None
+
+    def attempt(self, duty: Callable[[], object]) -> None:
+        """Do it; what fails is tried again at the next round."""
+        try:
+            duty()
+        except TransientError as error:
+            self.tally.passed[type(error).__name__] += 1
+        except PermanentError as error:
+            self.tally.troubles[f"{type(error).__name__}: {error}"] += 1
 
     @property
     def _state(self) -> AccountState | None:
@@ -114,13 +131,8 @@ class Caretaker:
         with OrderPath(self._desk, wait=_PATIENCE) as path:
             path.reconcile()
 
-    def _beat(self) -> None:
-        with self._desk.database.connection() as connection:
-            heartbeats.beat(connection, heartbeats.GUARDIAN, self._desk.account, self._clock.now())
-        make_ready(self._desk)
-
     def _look(self) -> None:
-        self._do(lambda: self.watch.take(duties.read_account(self._desk)))
+        self.attempt(lambda: self.watch.take(duties.read_account(self._desk)))
 
     def _answer(self) -> None:
         """Act on the levels that prices have reached."""
@@ -153,8 +165,6 @@ class Caretaker:
             duties.resolve(self._desk)
 
     def _mend(self) -> None:
-        from triplegain_pipelines.domain.orders import Leg
-
         bare = self.watch.without(Leg.STOP)
         if bare and self._state is not None and not self._state.flatten:
             duties.mend(self._desk, bare, lambda: False)
@@ -174,12 +184,3 @@ class Caretaker:
             if row.valid_until >= self._clock.now():
                 with OrderPath(self._desk, wait=_PATIENCE) as path:
                     path.execute(row.decision_id)
-
-    def _do(self, duty: Callable[[], None]) -> None:
-        """Do it; what fails is tried again at the next round."""
-        try:
-            duty()
-        except TransientError as error:
-            self.tally.passed[type(error).__name__] += 1
-        except PermanentError as error:
-            self.tally.troubles[f"{type(error).__name__}: {error}"] += 1

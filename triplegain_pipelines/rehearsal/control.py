@@ -63,6 +63,11 @@ class Control:
         """Set the best prices, and fill what they reach."""
         self._post("price", {"symbol": symbol, "bid": str(bid), "ask": str(ask)})
 
+    def repeat_prices(self) -> None:
+        """Set the prices of now once more: at them the rest of what was filled in part is filled."""
+        for symbol, (bid, ask) in self.state()["prices"].items():
+            self.set_price(symbol, Decimal(bid), Decimal(ask))
+
     def settle(self) -> None:
         """Let every fill arrive that a fault keeps back."""
         self._post("settle", {})

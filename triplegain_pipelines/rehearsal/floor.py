@@ -106,11 +106,18 @@ def make_ready(desk: Desk) -> None:
     guard(desk)
 
 
-def queue_scripted(desk: Desk, symbol: str, action: Action) -> Decision:
-    """Queue a decision that nothing but risk speaks against, on a calm market, at the price of now."""
+def queue_scripted(desk: Desk, symbol: str, action: Action, atr_share: float = _ATR_SHARE) -> Decision:
+    """Queue a decision that nothing but risk speaks against, on a calm market, at the price of now.
+
+    Args:
+        desk: of the account.
+        symbol: what is decided on.
+        action: what is decided.
+        atr_share: the average true range as a share of the price: the smaller it is, the closer the stop.
+    """
     at = desk.clock.now()
     price = float(desk.prices.quote(symbol, at).price)
-    decision = scripted_decision(desk.account, desk.market, symbol, at, action, price)
+    decision = scripted_decision(desk.account, desk.market, symbol, at, action, price, atr_share)
     state = calm_market(desk.instruments, at)
     with desk.database.connection() as connection:
         save_snapshots(connection, [empty_snapshot(decision)])

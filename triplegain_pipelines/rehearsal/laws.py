@@ -13,13 +13,13 @@ from uuid import UUID
 from triplegain_pipelines.domain.market import Instrument, split_symbol
 from triplegain_pipelines.domain.money import EXACT
 from triplegain_pipelines.domain.orders import Fill, Leg, OrderState, Side
-from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.levels import is_tradable, protected_quantity, safe_trigger
 from triplegain_pipelines.portfolio.dust import Dust
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.rehearsal.exchange import LoopbackExchange
 from triplegain_pipelines.rehearsal.orders import ExchangeOrder, ExchangeTrade
 from triplegain_pipelines.store import dust, events, fills, orders, outbox, positions, reconciliations
+from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import ChainReport
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.outbox import OutboxRow
@@ -80,10 +80,20 @@ class _Both:
         return {order.number: our_id for our_id, found in self.named.items() for order in found}
 
 
-def read_books(desk: Desk) -> AccountBooks:
-    """The books of the desk's account."""
-    with desk.database.connection() as connection:
-        place = connection, desk.schema, desk.account
+def read_books(
+    database: Database, schema: str, account: str, instruments: Mapping[str, Instrument], *, stops_rest: bool
+) -> AccountBooks:
+    """The books of an account.
+
+    Args:
+        database: of the books.
+        schema: of the trading tables.
+        account: whose books.
+        instruments: what it trades, by symbol.
+        stops_rest: whether a stop can rest at the venue.
+    """
+    with database.connection() as connection:
+        place = connection, schema, account
         return AccountBooks(
             orders=orders.every(*place),
             fills=fills.every(*place),
@@ -92,8 +102,8 @@ def read_books(desk: Desk) -> AccountBooks:
             owned=reconciliations.owned(*place),
             waiting=outbox.waiting(*place),
             chain=events.verify_chain(*place),
-            instruments=desk.instruments,
-            stops_rest=desk.broker.traits.holds_stops,
+            instruments=instruments,
+            stops_rest=stops_rest,
         )
 
 
@@ -163,11 +173,11 @@ def _one_entry_a_decision(both: _Both) -> Iterator[str]:
 
 
 def _every_trade_booked_once(both: _Both) -> Iterator[str]:
-    traded = Counter(
+    traded: Counter[tuple[object, ...]] = Counter(
         (both.id_by_number.get(trade.order), trade.side, trade.quantity, trade.price, trade.fee, trade.fee_currency)
         for trade in both.theirs.trades
     )
-    booked = Counter(
+    booked: Counter[tuple[object, ...]] = Counter(
         (fill.client_order_id, fill.side, fill.quantity, fill.price, fill.fee, fill.fee_currency)
         for fill in both.ours.fills
     )

@@ -28,12 +28,12 @@ _DAILY_VOLUME = Decimal(1_000_000)
 _PER_BASIS_POINT = Decimal("0.0001")
 
 
-def simulated_plan(settings: Settings, days: int, seed: int) -> ParityPlan:
-    """`days` of the simulated market with an hourly decision for each symbol.
+def simulated_plan(settings: Settings, duration: timedelta, seed: int) -> ParityPlan:
+    """`duration` of the simulated market with an hourly decision for each symbol.
 
     Args:
         settings: of a profile with a section 'live', whose fee, limits and paper costs are traded with.
-        days: at least one.
+        duration: whole hours, two at least.
         seed: of market and decisions.
 
     Raises:
@@ -45,7 +45,7 @@ def simulated_plan(settings: Settings, days: int, seed: int) -> ParityPlan:
             "parity compares paper with live trading: choose a profile with a section 'live', such as config/live.yaml"
         )
         raise InputError(msg)
-    ends_at = _STARTS + timedelta(days=days)
+    ends_at = _STARTS + duration
     market = SimulatedMarket(seed, _STARTS.date(), SYMBOLS)
     frames = {symbol: market.candles(symbol, _STARTS, ends_at) for symbol in SYMBOLS}
     hours = [_STARTS + number * _EVERY for number in range(1, (ends_at - _STARTS) // _EVERY)]

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from triplegain_pipelines.domain.market import Candle, Instrument, exact_price
+from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.domain.market import Candle, Instrument, Quote, exact_price
 from triplegain_pipelines.domain.money import EXACT, rounded_down, rounded_up
 from triplegain_pipelines.rehearsal.clock import ShiftableClock
 from triplegain_pipelines.rehearsal.exchange import LoopbackExchange
@@ -49,6 +50,25 @@ def ticks_of_market(market: "SimulatedMarket", start: datetime, end: datetime) -
     """The prices of every symbol of the simulated market in [start, end), in order of time."""
     paths = [ticks_of(candles_of(symbol, market.candles(symbol, start, end))) for symbol in market.symbols]
     return heapq.merge(*paths)
+
+
+class ExchangePrices:
+    """The middle between bid and ask of an exchange in this process. It is a `PriceSource`."""
+
+    def __init__(self, exchange: LoopbackExchange) -> None:
+        self._exchange = exchange
+
+    def quote(self, symbol: str, at: datetime) -> Quote:
+        """The price of now.
+
+        Raises:
+            UnavailableError: none was set yet.
+        """
+        prices = self._exchange.prices.get(symbol)
+        if prices is None:
+            msg = f"no price of {symbol} was set at the exchange on loopback"
+            raise UnavailableError(msg)
+        return Quote(symbol, sum(prices, Decimal(0)) / 2, at)
 
 
 class PriceDriver:

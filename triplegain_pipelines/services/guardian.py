@@ -9,11 +9,12 @@ import signal
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
 from triplegain_pipelines.domain.clock import Clock, SystemClock
-from triplegain_pipelines.domain.errors import TransientError
+from triplegain_pipelines.domain.errors import PermanentError, TransientError
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.services.guardian_loop import Guardian, Rhythm
 from triplegain_pipelines.services.guardian_prices import NoTicks, StreamedTicks, Ticks
@@ -23,7 +24,7 @@ from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store.database import Database
 
 DeskFactory = Callable[[], Desk]
-_LEAVING_SECONDS = 4.0  # the supervisor kills after seven; what was sent by then is in the books as sent
+_LEAVING_SECONDS = 3.0  # the supervisor kills after five; what was sent by then is in the books as sent
 _RENEWAL_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
 
@@ -63,18 +64,19 @@ async def run_until_stopped(
         if not making.done():
             making.cancel()
             return
-        await _run_until([stopped], making.result(), outdated)
+        await _run_until(stopped, making.result(), outdated)
     stopped.cancel()
 
 
 async def _run_until(
-    ends: list[asyncio.Future[bool]], guardian: Guardian, outdated: Callable[[Guardian], Awaitable[None]] | None
+    stopped: asyncio.Future[Any], guardian: Guardian, outdated: Callable[[Guardian], Awaitable[None]] | None
 ) -> None:
     work = asyncio.ensure_future(guardian.run())
-    renewal = [] if outdated is None else [asyncio.ensure_future(outdated(guardian))]
-    await asyncio.wait([work, *ends, *renewal], return_when=asyncio.FIRST_COMPLETED)
-    for waiting in renewal:
-        waiting.cancel()
+    renewal = None if outdated is None else asyncio.ensure_future(outdated(guardian))
+    ends: list[asyncio.Future[Any]] = [work, stopped] if renewal is None else [work, stopped, renewal]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if renewal is not None:
+        renewal.cancel()
     await asyncio.wait([asyncio.ensure_future(guardian.leave())], timeout=_LEAVING_SECONDS)
     if work.done():
         work.result()
@@ -90,6 +92,10 @@ async def _access_changed(desk_factory: DeskFactory, every_seconds: float, guard
             desk = await in_thread(desk_factory)
         except TransientError:
             continue  # what cannot be asked has not changed
+        except PermanentError as error:
+            # With what it has it can guard the other symbols; without a desk it could guard nothing.
+            _log.error("access to the venue cannot be renewed", account=guardian.desk.account, error=str(error))
+            continue
         was = guardian.desk
         if desk.live and (desk.broker is not was.broker or desk.instruments != was.instruments):
             _log.info("access to the venue changed", account=desk.account)

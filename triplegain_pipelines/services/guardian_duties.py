@@ -20,7 +20,7 @@ from triplegain_pipelines.execution.exits import Closing, close_position, flatte
 from triplegain_pipelines.execution.levels import Due, Tick, reached
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.paper_venue import PaperVenue
-from triplegain_pipelines.execution.protection import protect
+from triplegain_pipelines.execution.protection import protect, protect_all
 from triplegain_pipelines.services.guardian_watch import AccountState, Call
 from triplegain_pipelines.store import emergency_stops, orders, positions, trading_modes
 
@@ -92,9 +92,9 @@ def close_all(desk: Desk, ticks: Mapping[str, Tick]) -> bool:
     with OrderPath(desk, wait=WAIT) as path:
         token = path.newest_token()
         done = flatten(path.desk, token, prices=prices)
-        for symbol, closing in done.items():
-            if closing in {Closing.REFUSED, Closing.BLOCKED}:
-                protect(path.desk, token, symbol)  # until it can be left, it has its stop
+        # Until they can be left, they have their stops: nobody else mends them while all is being closed.
+        bare = {Closing.REFUSED, Closing.BLOCKED, Closing.FAILED}
+        protect_all(path.desk, token, [symbol for symbol, closing in done.items() if closing in bare])
     return all(closing.is_over for closing in done.values())
 
 
@@ -108,11 +108,7 @@ def resolve(desk: Desk) -> None:
 def mend(desk: Desk, symbols: Sequence[str], is_pressed: Callable[[], bool]) -> None:
     """See that the positions in `symbols` have their stops. Broken off where `is_pressed`: a level was reached."""
     with OrderPath(desk, wait=WAIT) as path:
-        token = path.newest_token()
-        for symbol in symbols:
-            if is_pressed():
-                return
-            protect(path.desk, token, symbol)
+        protect_all(path.desk, path.newest_token(), symbols, is_pressed)
 
 
 def withdraw(desk: Desk, state: AccountState) -> None:

@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 import psycopg
 
+from triplegain_pipelines.execution import disk
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.store import breakers, heartbeats
-from triplegain_pipelines.store.alerts import AlertLevel, end_alert, raise_alert
+from triplegain_pipelines.store.alerts import AlertLevel, end_alert, open_alerts, raise_alert
 from triplegain_pipelines.store.streams import read_stream_states
 
 BREAKERS_ALERT = "breakers_silent"
@@ -19,6 +20,8 @@ VENUE_ALERT = "venue_away"
 PRICES_ALERT = "prices_away"
 BUSY_ALERT = "account_busy"
 FAILED_ALERT = "guardian_failed"
+DISK_LOW_ALERT = "disk_low"
+DISK_FULL_ALERT = "disk_full"
 SILENT = timedelta(seconds=60)
 _SHOWN = timedelta(minutes=5)  # how long an outage of the database that is over is shown
 
@@ -58,12 +61,17 @@ def look_after(desk: Desk, now: datetime, own: Troubles, outage: Outage | None) 
     account = desk.account
     with desk.database.connection() as connection:
         heartbeats.beat(connection, heartbeats.GUARDIAN, account, now)
-        found = {**own, **_silences(connection, desk, now), **_outages(account, outage, now)}
+        found = {**own, **_silences(connection, desk, now), **_outages(account, outage, now), **room_on_disks(desk)}
         for (kind, subject), trouble in found.items():
             if trouble is None:
                 end_alert(connection, kind, subject, now)
             else:
                 raise_alert(connection, kind, subject, trouble.level, trouble.text, now)
+        for alert in open_alerts(connection):
+            # What failed once and is not called for any more; perhaps it was another guardian's, that died.
+            ours = alert.kind == FAILED_ALERT and alert.subject.startswith(f"{account}/")
+            if ours and found.get((alert.kind, alert.subject)) is None:
+                end_alert(connection, alert.kind, alert.subject, now)
 
 
 def _silences(connection: psycopg.Connection, desk: Desk, now: datetime) -> Troubles:
@@ -88,8 +96,21 @@ def _outages(account: str, outage: Outage | None, now: datetime) -> Troubles:
     if outage is None or now - outage.until > _SHOWN:
         return {key: None}
     span = f"from {outage.since:%H:%M:%S} to {outage.until:%H:%M:%S} UTC"
-    text = f"the database did not answer {span}: what {account}'s guardian holds was not held then"
+    text = f"the database could not be read or written {span}: what {account}'s guardian holds was not held then"
     return {key: Trouble(text)}
+
+
+def room_on_disks(desk: Desk) -> Troubles:
+    """That a disk on which the account's state lies is filling up."""
+    if not desk.state:
+        return {}
+    room = disk.least_room(desk.state)
+    text = f"{room}: free some space, or no new risk is taken under {disk.TOO_LOW // disk.MEBIBYTE} MiB"
+    stopped = f"{room}: no new risk is taken; free some space before nothing can be recorded any more"
+    return {
+        (DISK_LOW_ALERT, desk.account): Trouble(text, AlertLevel.WARNING) if room.free < disk.LOW else None,
+        (DISK_FULL_ALERT, desk.account): Trouble(stopped) if room.free < disk.TOO_LOW else None,
+    }
 
 
 def _is_silent(beat: datetime | None, now: datetime) -> bool:

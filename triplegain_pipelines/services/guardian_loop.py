@@ -74,6 +74,7 @@ class Guardian:
         self._seen_at: dict[str, datetime] = {}
         self._waits: dict[str, Backoff] = {}
         self._troubles: Troubles = {}
+        self._closings: set[str] = set()  # what was to be closed, as subjects of alerts
         self._unseen: frozenset[str] = frozenset()
         self._running: asyncio.Future[Any] | None = None
         self._busy_since: datetime | None = None
@@ -136,6 +137,7 @@ class Guardian:
                 if done is not None:
                     text = f"the guardian cannot close {call.symbol} of {account}: {done.error}"
                     self._troubles[FAILED_ALERT, f"{account}/{call.symbol}"] = Trouble(text) if done.error else None
+                    self._closings.add(f"{account}/{call.symbol}")
             if answered:
                 await self._look()
 
@@ -148,6 +150,10 @@ class Guardian:
         state = await self._read()
         if state is not None:
             self.watch.take(state)
+            held = {f"{self.desk.account}/{position.symbol}" for position in state.held}
+            done = set(self._closings) - held
+            self._end_failures(*done)
+            self._closings -= done
             for call in self.watch.judge_again(self._clock.now(), _FRESH):
                 self._call(call)
 
@@ -192,7 +198,15 @@ class Guardian:
             **blind_to(blind, account),
             (BUSY_ALERT, account): Trouble(text) if busy else None,
         }
-        await in_thread(partial(look_after, self.desk, now, own, self._outage))
+        # To read is not enough: a standby, or a server whose disk is full, lets read and nothing else.
+        if self._away_since is not None:
+            self._outage = Outage(self._away_since, now)
+        try:
+            await in_thread(partial(look_after, self.desk, now, own, self._outage))
+        except UnavailableError as error:
+            self._note_away(now, error)
+        else:
+            self._away_since = None
 
     async def _mend(self) -> None:
         """See that every position has its stop where one can rest."""
@@ -210,7 +224,7 @@ class Guardian:
 
     async def _reconcile(self) -> None:
         now = self._clock.now()
-        due = self._reconciled_at is None or now - self._reconciled_at >= self._rhythm.reconcile
+        due = self._reconciled_at is None or abs(now - self._reconciled_at) >= self._rhythm.reconcile
         if due and self.watch.state is not None and await self._with_backoff("reconcile", self._reconciled):
             self._reconciled_at = now
             self._forget("reconcile")
@@ -222,15 +236,15 @@ class Guardian:
     async def _read(self) -> AccountState | None:
         now = self._clock.now()
         try:
-            state = await in_thread(partial(duties.read_account, self.desk))
+            return await in_thread(partial(duties.read_account, self.desk))
         except UnavailableError as error:
-            if self._away_since is None:
-                self._away_since = now
-                _log.error("the database is away: nothing can be written, so nothing can be sent", error=str(error))
+            self._note_away(now, error)
             return None
-        if self._away_since is not None:
-            self._outage, self._away_since = Outage(self._away_since, self._clock.now()), None
-        return state
+
+    def _note_away(self, now: datetime, error: UnavailableError) -> None:
+        if self._away_since is None:
+            self._away_since = now
+            _log.error("the database is away: nothing can be written, so nothing can be sent", error=str(error))
 
     async def _with_backoff(self, name: str, duty: Callable[[], _T]) -> _T | None:
         """Do it, unless it was done a moment ago: ever more slowly, until its wait is forgotten."""
@@ -244,6 +258,12 @@ class Guardian:
     def _forget(self, *names: str) -> None:
         for name in names:
             self._waits.pop(name, None)
+        self._end_failures(*(f"{self.desk.account}/{name}" for name in names))
+
+    def _end_failures(self, *subjects: str) -> None:
+        """Of what is not called for any more nobody has to know that it failed."""
+        for subject in subjects:
+            self._troubles.pop((FAILED_ALERT, subject), None)
 
     async def _do(self, name: str, duty: Callable[[], _T]) -> _T | None:
         """Do one duty in a thread, whatever becomes of it. None where it failed; what a person should know is told."""

@@ -19,6 +19,8 @@ from triplegain_pipelines.store.orders import Order
 PATIENCE = timedelta(seconds=10)
 """How long a venue has to fill a stop that rests there and was passed."""
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=1), timedelta(seconds=30)
+_OVERTAKEN = timedelta(seconds=15)
+"""No answer about a price comes later than this. What is older still was seen after the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ class Backoff:
         self.wait = min(2 * self.wait, _LONGEST_WAIT)
 
     def is_over(self, at: datetime) -> bool:
-        """Whether it may be tried again."""
-        return self.until is None or at >= self.until
+        """Whether it may be tried again. Nobody waits for what a clock said that was set back since."""
+        return self.until is None or not timedelta(0) < self.until - at <= _LONGEST_WAIT
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Watch:
     def see(self, tick: Tick) -> Call | None:
         """Take over a price, and say what it calls for now."""
         newest = self.ticks.get(tick.symbol)
-        if newest is not None and tick.at < newest.at:
+        if newest is not None and timedelta(0) < newest.at - tick.at <= _OVERTAKEN:
             return None
         self.ticks[tick.symbol] = tick
         return self._judge(tick, tick.at)
@@ -174,7 +176,7 @@ class Watch:
             self._passed.pop(position.symbol, None)
             return None
         known = self._passed.get(position.symbol)
-        if known is None or known[:2] != (position.decision_id, leg):
+        if known is None or known[:2] != (position.decision_id, leg) or known[2] > at + _OVERTAKEN:
             known = position.decision_id, leg, at
             self._passed[position.symbol] = known
         return known[2]

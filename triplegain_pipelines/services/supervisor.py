@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.errors import InputError, UnavailableError
 
-_STOP_SECONDS = 7.0
+_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _TEND_SECONDS = 2.0
 _FIRST_WAIT_SECONDS = 1.0

@@ -31,7 +31,7 @@ _PASSING = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.InternalError_,  # the server's own failures, such as a quota that is used up
 )
-_ADVICE = {
+_ADVICE: dict[type[psycopg.Error], str] = {
     psycopg.errors.ReadOnlySqlTransaction: "it only lets read now; let it write again",
     psycopg.errors.DiskFull: "its disk is full; free some space there",
 }

@@ -13,7 +13,10 @@ from psycopg.types.json import Jsonb
 
 @dataclass(frozen=True, slots=True)
 class Arming:
-    """That a person allowed an account to take new risk with real money, for a while."""
+    """That a person allowed an account to take new risk with real money, for a while.
+
+    `config_hash` is that of the settings it was allowed under: what is changed afterwards was not armed.
+    """
 
     account: str
     armed_at: datetime
@@ -21,13 +24,14 @@ class Arming:
     armed_by: str
     why: str
     switches: Sequence[dict[str, object]]
+    config_hash: str = ""
 
 
 def insert(connection: psycopg.Connection, arming: Arming) -> None:
     """Keep an arming; the table refuses one of more than 24 hours."""
     connection.execute(
-        """INSERT INTO ops.live_armings (account, armed_at, expires_at, armed_by, why, switches)
-           VALUES (%s, %s, %s, %s, %s, %s)""",
+        """INSERT INTO ops.live_armings (account, armed_at, expires_at, armed_by, why, switches, config_hash)
+           VALUES (%s, %s, %s, %s, %s, %s, %s)""",
         [
             arming.account,
             arming.armed_at,
@@ -35,19 +39,24 @@ def insert(connection: psycopg.Connection, arming: Arming) -> None:
             arming.armed_by,
             arming.why,
             Jsonb(list(arming.switches)),
+            arming.config_hash,
         ],
     )
 
 
-def armed_until(connection: psycopg.Connection, account: str, at: datetime) -> datetime | None:
+def armed_until(
+    connection: psycopg.Connection, account: str, at: datetime, config_hash: str = ""
+) -> datetime | None:
     """Until when the account may take new risk with real money, or None where it may not at `at`.
 
-    An arming from the future counts as none: then a clock is wrong.
+    An arming from the future counts as none: then a clock is wrong. So does one under other settings than those of
+    `config_hash`: limits and seats that were changed since are not what was validated and armed.
     """
     row = connection.execute(
         """SELECT max(expires_at) FROM ops.live_armings
-           WHERE account = %(account)s AND disarmed_at IS NULL AND armed_at <= %(at)s AND expires_at > %(at)s""",
-        {"account": account, "at": at},
+           WHERE account = %(account)s AND disarmed_at IS NULL AND armed_at <= %(at)s AND expires_at > %(at)s
+               AND config_hash = %(config_hash)s""",
+        {"account": account, "at": at, "config_hash": config_hash},
     ).fetchone()
     return row[0] if row else None
 

@@ -50,9 +50,9 @@ def recent(connection: psycopg.Connection, schema: str, account: str, overlap: t
     rows = connection.execute(
         statement(
             """WITH newest AS (SELECT max(watermark) AS watermark FROM {schema}.reconciliations
-                               WHERE account = %(account)s AND reconciled_at >= (
-                                   SELECT reconciled_at FROM {schema}.reconciliations WHERE account = %(account)s
-                                   ORDER BY reconciled_at DESC LIMIT 1))
+                               WHERE account = %(account)s AND reconciliation_id = (
+                                   SELECT max(reconciliation_id) FROM {schema}.reconciliations
+                                   WHERE account = %(account)s))
                SELECT coalesce(newest.watermark, a.opened_at), a.opened_at, r.differences
                FROM {schema}.accounts a CROSS JOIN newest
                LEFT JOIN {schema}.reconciliations r ON r.account = a.account

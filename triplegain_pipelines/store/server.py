@@ -1,6 +1,7 @@
 """Which PostgreSQL server is used, and its three databases: `triplegain`, `dagster` and `mlflow`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -33,6 +34,12 @@ def with_driver(url: str, driver: str = "psycopg2") -> str:
 def embedded_server(settings: Settings) -> EmbeddedPostgres | None:
     """The embedded server of this home, or None where `TRIPLEGAIN_DATABASE_URL` names another."""
     return None if settings.environment.database_url else EmbeddedPostgres(settings.home / "postgres")
+
+
+def state_folders(settings: Settings) -> tuple[Path, ...]:
+    """The folders that are written to all the time: the home, and the embedded server's, which may lie elsewhere."""
+    embedded = embedded_server(settings)
+    return (settings.home,) if embedded is None else (settings.home, embedded.home)
 
 
 def database_urls(settings: Settings) -> DatabaseUrls:

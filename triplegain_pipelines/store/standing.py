@@ -142,7 +142,8 @@ def _order(account: str, row: Sequence[Any]) -> Order:
 
 def _position(account: str, row: Sequence[Any]) -> Position:
     symbol, decision_id, *figures, opened_at = row
-    return Position(account, symbol, UUID(decision_id), *figures, datetime.fromisoformat(opened_at))
+    known = [account, symbol, UUID(decision_id), *figures, datetime.fromisoformat(opened_at)]
+    return Position(*known)
 
 
 def _risk(row: Sequence[Any]) -> RiskState:

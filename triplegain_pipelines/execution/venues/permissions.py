@@ -13,11 +13,15 @@ from triplegain_pipelines.execution.venues.reading import mapping
 from triplegain_pipelines.settings.venues import VenueSettings
 
 _PATIENCE = timedelta(seconds=10)
+_TRADING_AT_KRAKEN = frozenset({"modify-trades", "close-trades"})  # to send and move orders, and to cancel them
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPermissions:
-    """What a key may do; None: the venue does not say. `raw` is its answer, without the key."""
+    """What a key may do; None: the venue does not say, or it may do a part of it. `raw` is its answer, without the key.
+
+    To trade is to send orders and to cancel them: a stop that nobody can take back keeps its position.
+    """
 
     can_read: bool | None
     can_trade: bool | None
@@ -68,9 +72,10 @@ def _of_kraken(data: Any, raw: str) -> KeyPermissions:  # noqa: ANN401 - it is w
     names = mapping(data.get("result"), "the result").get("permissions")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return KeyPermissions(None, None, None, raw)
+    trading = _TRADING_AT_KRAKEN & set(names)
     return KeyPermissions(
         can_read={"query-funds", "query-open-trades", "query-closed-trades"} <= set(names),
-        can_trade="modify-trades" in names,
+        can_trade=None if 0 < len(trading) < len(_TRADING_AT_KRAKEN) else bool(trading),
         can_withdraw=any("withdraw" in name or "transfer" in name for name in names),
         raw=raw,
     )

@@ -4,6 +4,7 @@ Reading only. ccxt's objects are handed to the other modules of `market/` that s
 """
 
 import difflib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -227,7 +228,5 @@ def _similar(exchange: Any, symbol: str) -> str:  # noqa: ANN401 - ccxt has no t
 
 
 def _say_again(state: RetryCallState) -> None:
-    import structlog
-
     error = state.outcome.exception() if state.outcome else None
-    structlog.get_logger(__name__).warning("reading again", attempt=state.attempt_number, error=str(error))
+    logging.getLogger(__name__).warning("reading again after attempt %s: %s", state.attempt_number, error)

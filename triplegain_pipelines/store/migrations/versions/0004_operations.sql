@@ -51,6 +51,7 @@ CREATE TABLE ops.live_armings (
     armed_by    text        NOT NULL,
     why         text        NOT NULL,
     switches    jsonb       NOT NULL,  -- every switch as it stood
+    config_hash text        NOT NULL,  -- of the settings it was armed under: under others it does not count
     disarmed_at timestamptz,
     disarmed_by text,
     disarmed_why text,
