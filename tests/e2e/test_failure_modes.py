@@ -20,6 +20,7 @@ from killable_postgres import KillablePostgres, killable_database
 from outages import NAME, Full, Gone, OnlyRead, Outage, UsedUp
 from structlog.testing import capture_logs
 
+from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import StaleFenceError, UnavailableError
 from triplegain_pipelines.execution import disk
@@ -270,3 +271,17 @@ def test_a_disk_that_fills_up_is_told_of_and_stops_new_risk_first(
     monkeypatch.setattr(disk, "TOO_LOW", 0)
     look_after(desk, desk.clock.now(), {}, None)
     assert floor.rows(alerts, "disk%") == []
+
+
+def test_a_pool_is_back_as_soon_as_its_server_is(server: KillablePostgres, floor: LiveFloor) -> None:
+    """Point 7: a pool that waits twice as long after each failure would stay away for minutes after a long outage."""
+    outage = Gone(server)
+    outage.begin()
+    until = monotonic_seconds() + 5
+    while monotonic_seconds() < until:
+        with pytest.raises(UnavailableError):
+            floor.rows("SELECT 1")
+    outage.end()
+    started = monotonic_seconds()
+    assert floor.rows("SELECT 1") == [(1,)]
+    assert monotonic_seconds() - started < 1

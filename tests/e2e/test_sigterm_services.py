@@ -1,4 +1,4 @@
-"""Issue 4, point 7: whole commands that are told to end in the middle: `up` with a run at work, a replay, a rehearsal."""
+"""Issue 4, point 7: whole commands that are told to end in the middle: `up` with a run, a replay, a rehearsal."""
 
 import socket
 import subprocess
@@ -147,7 +147,7 @@ def test_a_rehearsal_is_ended_with_all_its_processes(home: Home) -> None:
     """O9: its trader, its exchange and its server are processes of their own, and none may stay."""
     with running(home, "rehearse", "--minutes", "600") as process:
         family = psutil.Process(process.pid)
-        eventually(lambda: len(family.children(recursive=True)) > 3, "its processes", 90)  # noqa: PLR2004
+        eventually(lambda: len(family.children(recursive=True)) > 3, "its processes", 90)
         children = family.children(recursive=True)
         code, seconds = ended(process)
     assert code != 0

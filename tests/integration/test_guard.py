@@ -198,7 +198,7 @@ def test_only_a_person_ends_the_drawdown_lock(floor: TradingFloor) -> None:
     drawdown = report.breakers[BreakerName.DRAWDOWN]
     assert (drawdown.state, drawdown.trials_left) == (BreakerState.HALF_OPEN, 3)
     assert report.drawdown == 0
-    with pytest.raises(InputError, match="HALF_OPEN already, since .*, 3 winning trades from closed"):
+    with pytest.raises(InputError, match=r"HALF_OPEN already, since .*, 3 winning trades from closed"):
         switch_breaker(floor.desk, BreakerName.DRAWDOWN, BreakerState.CLOSED, "ann", "once more")
 
 

@@ -321,7 +321,7 @@ def test_other_limits_than_the_validated_ones_cannot_be_armed(floor: LiveFloor) 
 
 def test_other_symbols_than_the_validated_ones_cannot_be_armed(floor: LiveFloor) -> None:
     """X7: the live profile is a file of its own, and must not trade what nobody validated."""
-    change_yaml(floor.config / "live.yaml", symbols=["DOGE/USDT"])
+    change_yaml(floor.config / "live.yaml", symbols=["DOGE/USDT"], rebalancing=None)
     floor.settings = live_settings(floor.settings.home, floor.config)
     assert floor.off() == {"configuration validated"}
 

@@ -314,6 +314,7 @@ def test_an_unresolved_order_keeps_the_watermark_back(floor: TradingFloor, venue
         assert comparison.watermark <= filled_at
     venue.silent.clear()
     reconcile(floor)
+    assert kinds(reconcile(floor)) == [K.POSITION_UNPROTECTED]  # the run that would have protected it is long dead
     assert reconcile(floor).differences == ()
     require_right_books(floor, venue)
 

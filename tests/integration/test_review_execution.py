@@ -8,16 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builders import ACCOUNT, BTC, ETH, INSTRUMENTS, START, TradingFloor, decision, trading_floor
+from builders import ACCOUNT, BTC, ETH, START, TradingFloor, decision, trading_floor
 from guarded_floor import NO_STOPS, GuardedFloor, guarded_floor
 from reconciling import D, held, kinds, reconcile, require_right_books, trade
 from scripted_venue import ScriptedVenue, at_scripted_venue
 
 from triplegain_pipelines.domain.clock import ReplayClock, SystemClock, monotonic_seconds
+from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import DataError, InputError
-from triplegain_pipelines.domain.orders import Leg, OrderReference, OrderState, VenueOrder
+from triplegain_pipelines.domain.orders import Claim, Leg, OrderReference, OrderState, VenueOrder
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.execution.broker import VenueRejectionError
 from triplegain_pipelines.execution.differences import DifferenceKind
 from triplegain_pipelines.execution.emergency import StopOrder, carry_out, emergency_file, raise_stop, write_file
 from triplegain_pipelines.execution.exits import close_position
@@ -107,7 +107,7 @@ def test_a_wait_is_over_where_the_clock_was_set_back() -> None:
 def test_a_stop_that_is_not_filled_is_overdue_where_the_clock_was_set_back(
     database: Database, clock: ReplayClock
 ) -> None:
-    """X2: the time since which a level is passed lies ahead, so a stop that the venue does not fill is only asked for."""
+    """X2: the level was passed at a time that lies ahead, so a stop that the venue does not fill is never left."""
     floor = guarded_floor(database, clock)
     floor.enter()
     watch = watching(floor)
@@ -138,9 +138,7 @@ def test_a_watermark_from_a_clock_that_ran_ahead_hides_no_late_fill(floor: Tradi
     trade(floor)
     ahead = floor.clock.now() + timedelta(days=1)
     with floor.database.connection() as connection:
-        reconciliations.insert(
-            connection, floor.desk.schema, ACCOUNT, at=ahead, watermark=ahead, differences=[]
-        )
+        reconciliations.insert(connection, floor.desk.schema, ACCOUNT, at=ahead, watermark=ahead, differences=[])
         connection.execute("UPDATE paper_trading.orders SET state = 'CANCELED' WHERE state = 'OPEN'")
     stop = venue.stop()
     stop.state = OrderState.CANCELED
@@ -170,14 +168,18 @@ def two_bare_positions(database: Database) -> GuardedFloor:
 def test_a_symbol_that_is_not_traded_any_more_leaves_no_other_position_bare(database: Database, by: str) -> None:
     """X2, R2: the profile lost a symbol that is still held, and no position after it got its stop again, ever."""
     floor = two_bare_positions(database)
+
+    def tick() -> None:
+        with OrderPath(floor.desk) as path:
+            path.mend(path.newest_token())
+
+    protecting = {
+        "tick": tick,
+        "reconciliation": lambda: reconcile_account(floor.desk),
+        "guardian": lambda: duties.mend(floor.desk, [BTC, ETH], lambda: False),
+    }
     with pytest.raises(InputError, match="does not trade BTC/USDT"):
-        if by == "reconciliation":
-            reconcile_account(floor.desk)
-        elif by == "guardian":
-            duties.mend(floor.desk, [BTC, ETH], lambda: False)
-        else:
-            with OrderPath(floor.desk) as path:
-                path.mend(path.newest_token())
+        protecting[by]()
     assert [symbol for symbol, _, _ in floor.spot.resting()] == [ETH]
 
 
@@ -225,7 +227,54 @@ def disputed_entry(floor: TradingFloor, venue: ScriptedVenue) -> None:
     venue.lookup = too_much  # type: ignore[method-assign]
     with suppress(DataError):
         trade(floor, ETH, price=1_000.0, atr=10.0)
-    assert newest_state(floor, Leg.ENTRY) == "PENDING_SUBMIT"
+    assert newest_state(floor, Leg.ENTRY) == "UNKNOWN"
+
+
+# Work that nobody goes on with
+
+
+def test_an_exit_that_is_never_sent_does_not_keep_its_position_bare(floor: TradingFloor, venue: ScriptedVenue) -> None:
+    """X3, R2: the run died between `check_risk`, which took the stop back, and `submit`, and its decision ran out.
+
+    The exit waits to be sent for ever, counts as what reduces the position, and so no stop is placed beside it.
+    """
+    trade(floor)
+    floor.pass_time(60 * SECOND)
+    made = decision(as_of=floor.clock.now(), action=Action.CLOSE)
+    floor.queue(made)
+    with OrderPath(floor.desk) as path:
+        claim = path.claim(made.decision_id)
+        assert isinstance(claim, Claim)
+        assert path.check_risk(made.decision_id, claim.token).goes_on
+    assert newest_state(floor, Leg.STOP) == "CANCELED"
+    for _ in range(3):
+        floor.pass_time(300 * SECOND)
+        with OrderPath(floor.desk) as path:
+            path.mend(path.newest_token())
+    assert venue.stop().quantity == held(floor)
+    assert newest_state(floor, Leg.EXIT) == "LOST"
+    ended = floor.rows("SELECT status FROM outbox WHERE decision_id = %s", made.decision_id)
+    assert ended == [("EXPIRED",)]
+    with OrderPath(floor.desk) as path:  # a run that was only slow sends nothing any more
+        path.submit(made.decision_id, claim.token)
+    assert Leg.EXIT not in [intent.leg for intent in venue.submissions]
+
+
+def test_a_run_that_is_still_at_work_is_left_to_it(floor: TradingFloor, venue: ScriptedVenue) -> None:
+    """X3: the decision has just run out; what its run has written is its own until no run can be left."""
+    trade(floor)
+    floor.pass_time(60 * SECOND)
+    made = decision(as_of=floor.clock.now(), action=Action.CLOSE)
+    floor.queue(made)
+    with OrderPath(floor.desk) as path:
+        claim = path.claim(made.decision_id)
+        assert isinstance(claim, Claim)
+        path.check_risk(made.decision_id, claim.token)
+        floor.pass_time(made.valid_until - floor.clock.now() + SECOND)
+        assert path.submit(made.decision_id, claim.token).goes_on
+        path.settle(made.decision_id, claim.token)
+    assert held(floor) == 0
+    assert venue.submissions[-1].leg is Leg.EXIT
 
 
 # The emergency stop says what is

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from builders import ACCOUNT, BTC, ETH, ROOMY, START, TradingFloor, decision, limits, store_decisions, trading_floor
 
+from triplegain_pipelines.books_commands import deposit
 from triplegain_pipelines.domain.decisions import Action, Decision, Direction
-from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.domain.errors import InputError, UnavailableError
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.risk import Holding, Proposal, ProposalKind
 from triplegain_pipelines.execution import risk_gate
@@ -115,18 +116,43 @@ def test_settings_that_nobody_armed_take_no_risk(database: Database) -> None:
 
 
 def test_an_order_that_waited_is_not_sent_at_another_price(database: Database) -> None:
-    """R7: a run died after it had written the order; by the next one the price has left the band of its decision."""
+    """R7: a run that failed before its submission is taken up there, when the price has left the decision's band."""
     floor = trading_floor(database)
     made = decision(as_of=START)
-    store_decisions(floor.database, [made])
-    queue_decisions(floor.desk, [made])
+    floor.queue(made)
     with OrderPath(floor.desk) as path:
-        path.check_risk(made.decision_id, path.claim(made.decision_id).token)
+        token = path.claim(made.decision_id).token
+        path.check_risk(made.decision_id, token)
     floor.prices.prices[BTC] = Decimal(10_200)
+    floor.pass_time(timedelta(minutes=5))
     with OrderPath(floor.desk) as path:
-        path.execute(made.decision_id)
-    assert floor.rows("SELECT state FROM orders") == [("CANCELED",)]
-    assert floor.rows("SELECT reason_code FROM outbox") == [("PRICE_OUT_OF_BAND",)]
+        path.submit(made.decision_id, token)
+    assert floor.broker.submissions == []
+
+
+def test_the_verdict_on_a_second_attempt_is_told_too(database: Database) -> None:
+    """R1, X6: the first request was never taken; what was judged before the second one must be in the trail."""
+    floor = trading_floor(database)
+    floor.broker.busy = {"ENTRY"}
+    made = decision(as_of=START)
+    floor.queue(made)
+    for _ in range(2):
+        with OrderPath(floor.desk) as path:
+            path.execute(made.decision_id)
+    assert floor.rows("SELECT attempt, state FROM orders JOIN intents USING (client_order_id) WHERE leg = 'ENTRY'") == [
+        (1, "LOST"),
+        (2, "FILLED"),
+    ]
+    told = floor.rows("SELECT payload::json->>'quantity' FROM trading_events WHERE kind = 'verdict_given'")
+    assert len(told) == 2
+    assert len(set(told)) == 1
+
+
+@pytest.mark.parametrize("words", ["NaN", "Infinity", "-1", "0", "1,5"])
+def test_a_payment_is_a_number_of_money(words: str) -> None:
+    """X4: what is no amount is refused in words, before anything is opened."""
+    with pytest.raises(InputError, match=r"amount|nothing"):
+        deposit(words, why="a test")
 
 
 @pytest.mark.parametrize(("beaten", "code"), [(None, "GUARDIAN_MISSING"), (61, "GUARDIAN_MISSING"), (60, PASSES)])

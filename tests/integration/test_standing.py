@@ -55,7 +55,9 @@ def test_it_is_what_the_parts_say(database: Database) -> None:
             assert read(floor, one.decision_id) == one_by_one(floor, one.decision_id)
             floor.clock.advance_to(one.as_of)
             floor.beat()
-            floor.broker.lose_answer = {Leg.ENTRY} if one.symbol == ETH else set()
+            first = one is made[0]
+            floor.broker.down = first
+            floor.broker.lose_answer = {Leg.ENTRY} if first else set()
             floor.broker.lose_cancel = one.action is Action.CLOSE
             with suppress(UnknownOutcomeError):  # that the cancellation of what is in the way of the exit got lost
                 path.execute(one.decision_id)

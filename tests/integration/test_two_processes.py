@@ -6,6 +6,7 @@ The first is stopped (SIGSTOP) where it is most dangerous, and goes on (SIGCONT)
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pytest
 from forked import At, ended
@@ -34,18 +35,35 @@ def fall_asleep() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def asleep(site: Site, at: At) -> int:
-    """A process that buys bitcoin and has stopped at that call; its id."""
-    child = site.start(_BUY, at=at, do=fall_asleep)
-    _, status = os.waitpid(child, os.WUNTRACED)
-    assert os.WIFSTOPPED(status), f"it ended with {status}"
-    return child
+@dataclass
+class Sleepers:
+    """Processes that buy bitcoin and stop at a call. None outlives its test."""
+
+    living: list[int] = field(default_factory=list)
+
+    def at(self, site: Site, at: At) -> int:
+        """One that has stopped there; its id."""
+        child = site.start(_BUY, at=at, do=fall_asleep)
+        _, status = os.waitpid(child, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"it ended with {status}"
+        self.living.append(child)
+        return child
+
+    def wake(self, child: int) -> int:
+        """Let it go on to its end; how it ended."""
+        os.kill(child, signal.SIGCONT)
+        self.living.remove(child)
+        return ended(child)
 
 
-def wake(child: int) -> int:
-    """Let it go on to its end; how it ended."""
-    os.kill(child, signal.SIGCONT)
-    return ended(child)
+@pytest.fixture
+def sleepers() -> Iterator[Sleepers]:
+    """See `Sleepers`."""
+    made = Sleepers()
+    yield made
+    for child in made.living:
+        os.kill(child, signal.SIGKILL)
+        ended(child)
 
 
 def take_the_lock_away(site: Site) -> None:
@@ -56,41 +74,41 @@ def take_the_lock_away(site: Site) -> None:
     assert site.rows(query) == [(True,)]
 
 
-def test_the_second_process_cannot_act(site: Site) -> None:
+def test_the_second_process_cannot_act(site: Site, sleepers: Sleepers) -> None:
     """Issue point 5: two workers take the same account, and each buys."""
-    first = asleep(site, At("AddOrder"))
+    first = sleepers.at(site, At("AddOrder"))
     second = site.decide(ETH, Action.BUY)
     with pytest.raises(AccountBusyError, match="another process trades"), OrderPath(site.desk()) as path:
         path.execute(second)
     with pytest.raises(AccountBusyError), OrderPath(site.desk(), wait=0.2):
         pass
     assert site.exchange.orders == ()
-    assert wake(first) == 0
+    assert sleepers.wake(first) == 0
     assert [order.request.symbol for order in site.exchange.orders] == [BTC, BTC]  # the entry and its stop
     with OrderPath(site.desk()) as path:
         path.execute(second)
     site.require_lawful()
 
 
-def test_a_second_real_process_cannot_act_either(database: Database) -> None:
+def test_a_second_real_process_cannot_act_either(database: Database, sleepers: Sleepers) -> None:
     """Issue point 5: the lock holds between processes and not only between threads of one."""
     with live_site(database, expiry=60 * SECOND) as site:
-        first = asleep(site, At("AddOrder"))
+        first = sleepers.at(site, At("AddOrder"))
         waiting = site.start((ETH, Action.BUY))  # waits for five seconds, and gives up
         assert ended(waiting) == 1
         assert site.exchange.orders == ()
-        assert wake(first) == 0
+        assert sleepers.wake(first) == 0
         assert [order.request.symbol for order in site.exchange.orders] == [BTC, BTC]
         site.restart()
         site.require_lawful()
         assert set(site.held()) == {BTC, ETH}  # what the other was to do still waited
 
 
-def test_a_process_whose_lock_is_gone_sends_nothing(site: Site) -> None:
+def test_a_process_whose_lock_is_gone_sends_nothing(site: Site, sleepers: Sleepers) -> None:
     """Issue point 5: its session ended before it wrote the order, and nobody else has the account yet."""
-    first = asleep(site, At("BalanceEx", 2))
+    first = sleepers.at(site, At("BalanceEx", 2))
     take_the_lock_away(site)
-    assert wake(first) == 1
+    assert sleepers.wake(first) == 1
     assert site.exchange.orders == ()
     assert "AddOrder" not in {call.name for call in site.server.calls}
     site.restart()
@@ -98,17 +116,19 @@ def test_a_process_whose_lock_is_gone_sends_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("venue", ["kraken", "binance"])
-def test_a_request_that_wakes_up_late_is_refused_by_the_venue(database: Database, venue: str) -> None:
+def test_a_request_that_wakes_up_late_is_refused_by_the_venue(
+    database: Database, venue: str, sleepers: Sleepers
+) -> None:
     """Issue point 5: asleep between the last check and the wire; another gave the order up and bought in its place."""
     with live_site(database, venue=venue) as site:
-        first = asleep(site, At(_CREATE[venue]))
+        first = sleepers.at(site, At(_CREATE[venue]))
         take_the_lock_away(site)
         site.clock.advance(site.expiry + SECOND)
         site.restart()
         entries = [order for order in site.orders() if order.intent.leg is Leg.ENTRY]
         assert [order.state for order in entries] == [OrderState.LOST, OrderState.FILLED]
         before, calls = site.exchange.orders, len(site.server.calls)
-        assert wake(first) == 1
+        assert sleepers.wake(first) == 1
         (late, *_) = [call for call in site.server.calls[calls:] if call.name == _CREATED[venue]]
         assert str(entries[0].client_order_id) in str(late.parameters)
         assert site.exchange.orders == before  # it arrived, and was refused
@@ -116,15 +136,32 @@ def test_a_request_that_wakes_up_late_is_refused_by_the_venue(database: Database
         site.require_lawful()
 
 
-def test_a_process_that_was_overtaken_cannot_book_or_send_what_comes_next(site: Site) -> None:
+@pytest.mark.parametrize("venue", ["kraken", "binance"])
+def test_a_late_request_is_refused_though_nobody_else_has_spoken(
+    database: Database, venue: str, sleepers: Sleepers
+) -> None:
+    """Issue point 5: no newer nonce of a successor stands in its way, and only the expiry keeps it out."""
+    with live_site(database, venue=venue) as site:
+        first = sleepers.at(site, At(_CREATE[venue]))
+        take_the_lock_away(site)
+        site.clock.advance(site.expiry + SECOND)
+        sleepers.wake(first)
+        assert _CREATED[venue] in {call.name for call in site.server.calls}
+        assert site.exchange.orders == ()
+        site.restart()
+        site.require_lawful()
+        assert len(site.exchange.trades) == 1
+
+
+def test_a_process_that_was_overtaken_cannot_book_or_send_what_comes_next(site: Site, sleepers: Sleepers) -> None:
     """Issue point 5: its entry was taken, and it fell asleep before the answer; two of them place the stop."""
-    first = asleep(site, At("AddOrder", after=True))
+    first = sleepers.at(site, At("AddOrder", after=True))
     take_the_lock_away(site)
     site.restart()
     site.require_lawful()
     before = site.exchange.orders
     assert len(before) == 2
-    assert wake(first) == 1
+    assert sleepers.wake(first) == 1
     assert site.exchange.orders == before
     site.restart()
     site.require_lawful()

@@ -87,7 +87,7 @@ _ANYWHERE = (CallKind.SUBMIT, CallKind.CANCEL, CallKind.QUESTION)
 _ONLY = {
     FaultKind.PARTIAL_FILL: (CallKind.SUBMIT,),
     FaultKind.FILL_AFTER_CANCEL: (CallKind.CANCEL,),
-    FaultKind.REVISE: _ANYWHERE,
+    FaultKind.LATE_REQUEST: (CallKind.SUBMIT, CallKind.CANCEL),
 }
 AIMS: tuple[Aim | None, ...] = (
     None,
@@ -235,7 +235,6 @@ class CrashSite:
         """One life in a process of its own; 0, or how it ended."""
 
         def whole_life() -> None:
-            sign_quickly()
             desk = _desk(Database(self.database.url), server, place)
             life = Life(desk, Control(server.url), Caretaker(desk, place.clock), self._decisions[server.venue])
             points.watch()
@@ -339,21 +338,6 @@ def _exchange(clock: ShiftableClock, venue: str, faults: FaultPlan) -> Iterator[
         exchange.set_price(BTC, D(60000), D(60001))
         exchange.set_price(ETH, D(3000), D("3000.1"))
         yield server
-
-
-def sign_quickly() -> None:
-    """Let OpenSSL sign for Coinbase in this process: ccxt does it in Python, a tenth of a second for each call."""
-    import ccxt
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, utils
-
-    def signed(request: str, secret: bytes, *_: object) -> dict[str, object]:
-        key = serialization.load_pem_private_key(secret, None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        r, s = utils.decode_dss_signature(key.sign(request.encode(), ec.ECDSA(hashes.SHA256())))
-        return {"r": f"{r:064x}", "s": f"{s:064x}", "v": 0}
-
-    ccxt.Exchange.ecdsa = staticmethod(signed)
 
 
 def in_child(work: Callable[[], None], last_words: Path) -> int:

@@ -90,7 +90,7 @@ def test_symbols_of_two_quote_currencies_are_refused(config: Path) -> None:
 
 def test_limits_in_dollars_are_not_read_as_bitcoins(config: Path) -> None:
     """R4: MAX_ORDER_SIZE_USD: 100 would let an account that is kept in bitcoin order for 100 of them."""
-    with pytest.raises(SettingsError, match="the limits of risk.yaml are in US dollars"):
+    with pytest.raises(SettingsError, match=r"limits of risk\.yaml are in US dollars"):
         spoil(config, "demo", symbols=["ETH/BTC", "XRP/BTC"], rebalancing=None)
     for quote in ("USD", "USDC"):
         spoil(config, "demo", symbols=[f"BTC/{quote}"], rebalancing=None)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from threading import Lock
 from typing import NoReturn
 from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
@@ -19,7 +20,6 @@ BLANK = "[secret]"
 _SHORTEST = 8  # a shorter one would blank ordinary words, and is no secret that holds
 _ADDING = Lock()
 _forms: frozenset[str] = frozenset()
-_pattern: re.Pattern[str] | None = None
 
 
 class Purpose(StrEnum):
@@ -58,14 +58,10 @@ class Keys:
 
 def remember(*secrets: str) -> None:
     """Have these secrets taken out of whatever is written from now on. Shorter than 8 characters is no secret."""
-    global _forms, _pattern  # noqa: PLW0603 - a secret is one in the whole process, whoever brought it in
+    global _forms  # noqa: PLW0603 - a secret is one in the whole process, whoever brought it in
     new = {form for secret in secrets for part in _parts(secret) for form in _written_forms(part)}
     with _ADDING:
-        if new <= _forms:
-            return
         _forms |= new
-        longest_first = sorted(_forms, key=lambda form: (-len(form), form))
-        _pattern = re.compile("|".join(map(re.escape, longest_first)))
 
 
 def passwords_in(url: str) -> list[str]:
@@ -79,7 +75,7 @@ def passwords_in(url: str) -> list[str]:
 
 def redacted(text: str) -> str:
     """`text` with every remembered secret in it blanked: as it is, percent-encoded, escaped, in base64 and in hex."""
-    return text if _pattern is None else _pattern.sub(BLANK, text)
+    return _pattern(_forms).sub(BLANK, text) if _forms else text
 
 
 @contextmanager
@@ -90,6 +86,12 @@ def without_secrets() -> Iterator[None]:
     except Exception as error:
         _redact(error, set())
         raise
+
+
+@lru_cache(maxsize=1)
+def _pattern(forms: frozenset[str]) -> re.Pattern[str]:
+    """Made anew only when something is written after another secret came in."""
+    return re.compile("|".join(map(re.escape, sorted(forms, key=lambda form: (-len(form), form)))))
 
 
 def _redact(error: BaseException | None, seen: set[int]) -> None:

@@ -17,20 +17,19 @@ from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerStates, TradingMode
 from triplegain_pipelines.execution.books import Books, change_breakers, load_books
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.fence import current_prices, expired, guardian_watches, open_breaker
+from triplegain_pipelines.execution.fence import current_prices, guardian_watches, open_breaker
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.paper_venue import PaperVenue
-from triplegain_pipelines.execution.steps import refuse
+from triplegain_pipelines.execution.steps import end_overdue
 from triplegain_pipelines.execution.surroundings import Surroundings, look_around
 from triplegain_pipelines.portfolio.valuation import value
 from triplegain_pipelines.risk.breakers import BreakerChange, BreakerEvidence, evaluate_breakers
 from triplegain_pipelines.risk.modes import no_new_risk
 from triplegain_pipelines.risk.state import marked
 from triplegain_pipelines.settings.risk import RiskLimits
-from triplegain_pipelines.store import booked_fills, breakers, equity, orders, outbox, positions, risk_state
+from triplegain_pipelines.store import booked_fills, breakers, equity, orders, positions, risk_state
 from triplegain_pipelines.store.alerts import AlertLevel, end_alert, raise_alert
 from triplegain_pipelines.store.equity import EquityMark
-from triplegain_pipelines.store.outbox import OutboxStatus
 
 GUARDIAN_ALERT = "guardian_silent"
 _MARK_EVERY = timedelta(minutes=1)
@@ -133,7 +132,7 @@ def guard(desk: Desk) -> GuardReport:
         change_breakers(transaction, marking.changes, "guard")
         breakers.beat(connection, desk.account, at)
         _watch_guardian(transaction, needed=bool(held))
-        _expire_overdue(transaction)
+        end_overdue(transaction)
         return _report(transaction, marking, prices)
 
 
@@ -219,10 +218,3 @@ def _watch_guardian(transaction: AccountTransaction, *, needed: bool) -> None:
         return
     text = f"no guardian looks after {account}: targets, and stops that do not rest at the venue, are held by nobody"
     raise_alert(connection, GUARDIAN_ALERT, account, AlertLevel.CRITICAL, text, at)
-
-
-def _expire_overdue(transaction: AccountTransaction) -> None:
-    """End the decisions that nobody acted on while they were valid, so that none waits for ever unseen."""
-    for row in outbox.waiting(transaction.connection, transaction.schema, transaction.account):
-        if row.status is OutboxStatus.PENDING and transaction.at > row.valid_until:
-            refuse(transaction, row.decision_id, expired(row.valid_until, transaction.at))

@@ -7,11 +7,14 @@ first run died. What a step does stands in the modules beside this one.
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from triplegain_pipelines.domain.errors import StaleFenceError
+from triplegain_pipelines.domain.market import exact_price
 from triplegain_pipelines.domain.orders import Claim, Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution import fence, risk_gate
@@ -33,6 +36,7 @@ from triplegain_pipelines.execution.steps import (
     standing_of,
 )
 from triplegain_pipelines.risk.modes import no_new_risk, no_order
+from triplegain_pipelines.risk.preflight import out_of_band
 from triplegain_pipelines.store import breakers, fences, orders, outbox, positions
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.fences import AccountLock
@@ -314,13 +318,25 @@ class OrderPath:
             return None if enough else Reason(ReasonCode.POSITION_CLOSED, {"symbol": symbol})
         alive = orders.alive(connection, transaction.schema, self._desk.account)
         states = breakers.read(connection, self._desk.account)
-        return fence.open_breaker(states) or fence.refusal(
+        valid_until = row_of(transaction, order.intent.decision_id).valid_until
+        refused = fence.open_breaker(states) or fence.refusal(
             transaction,
             symbol=symbol,
-            valid_until=row_of(transaction, order.intent.decision_id).valid_until,
+            valid_until=valid_until,
             states=states,
             alive=[other for other in alive if other.client_order_id != order.client_order_id],
         )
+        return refused or _moved_away(transaction, order, valid_until)
+
+
+def _moved_away(transaction: AccountTransaction, order: Order, valid_until: datetime) -> Reason | None:
+    """That the price has left the decision's band since the order was written, or is not known any more."""
+    desk, symbol = transaction.desk, order.intent.symbol
+    prices = fence.current_prices(desk, [symbol], transaction.at, valid_until)
+    if isinstance(prices, Reason):
+        return prices
+    reference = decision_of(transaction, order.intent.decision_id).reference_price
+    return out_of_band(prices[symbol], exact_price(reference) if reference is not None else Decimal(0), desk.limits)
 
 
 def _note_sent(transaction: AccountTransaction, order: Order) -> None:

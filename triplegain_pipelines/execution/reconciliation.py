@@ -19,7 +19,7 @@ from triplegain_pipelines.execution.operator import change_mode
 from triplegain_pipelines.execution.protection import protect_all
 from triplegain_pipelines.execution.resolving import follow
 from triplegain_pipelines.execution.sending import NoOrder
-from triplegain_pipelines.execution.steps import decision_of, finish_by_order, main_order
+from triplegain_pipelines.execution.steps import decision_of, end_overdue, finish_by_order, main_order
 from triplegain_pipelines.store import heartbeats, orders, outbox, positions, reconciliations, trading_modes
 from triplegain_pipelines.store.alerts import AlertLevel, end_alerts, raise_alert
 from triplegain_pipelines.store.events import EventKind
@@ -68,6 +68,7 @@ def reconcile_account(desk: Desk) -> Comparison:
     with OrderPath(desk) as path:
         token = path.newest_token()
         with account_transaction(path.desk, token) as transaction:
+            end_overdue(transaction)
             waiting = outbox.waiting(transaction.connection, desk.schema, desk.account)
             claimed = [row.decision_id for row in waiting if row.status is OutboxStatus.CLAIMED]
             busy = frozenset(decision_of(transaction, decision_id).symbol for decision_id in claimed)

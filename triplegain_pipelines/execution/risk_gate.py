@@ -225,17 +225,18 @@ def _verdict(transaction: AccountTransaction, books: Books, asked: _Asked) -> Ve
     )
     verdict = judged(inputs)
     if stored is not None:
-        return _no_larger(verdict, proposal_from(stored.outcome))
-    verdicts.insert(
-        connection,
-        desk.schema,
-        proposal,
-        verdict,
-        document=proposal_text(proposal),
-        inputs=inputs_text(inputs),
-        outcome=proposal_text(verdict.proposal),
-        at=at,
-    )
+        verdict = _no_larger(verdict, proposal_from(stored.outcome))
+    else:
+        verdicts.insert(
+            connection,
+            desk.schema,
+            proposal,
+            verdict,
+            document=proposal_text(proposal),
+            inputs=inputs_text(inputs),
+            outcome=proposal_text(verdict.proposal),
+            at=at,
+        )
     transaction.note(
         EventKind.VERDICT_GIVEN,
         decision_id=proposal.decision_id,

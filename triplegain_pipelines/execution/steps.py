@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.orders import Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
+from triplegain_pipelines.execution.booking import change_order
 from triplegain_pipelines.execution.desk import AccountTransaction
 from triplegain_pipelines.store import orders, outbox, standing
 from triplegain_pipelines.store.decisions import read_decision
@@ -16,6 +18,8 @@ from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.outbox import OutboxRow, OutboxStatus
 from triplegain_pipelines.store.standing import Standing
 
+_RUN_LASTS = timedelta(minutes=2)
+"""So long after its decision has run out no run is at work on it: one of Dagster's is ended after a minute."""
 _ENDS = {
     OrderState.OPEN: (OutboxStatus.DONE, ReasonCode.VENUE_ACCEPTED),
     OrderState.PARTIALLY_FILLED: (OutboxStatus.DONE, ReasonCode.VENUE_FILLED),
@@ -94,6 +98,28 @@ def refuse(transaction: AccountTransaction, decision_id: UUID, reason: Reason) -
     expired = reason.code is ReasonCode.DECISION_EXPIRED
     finish(transaction, decision_id, OutboxStatus.EXPIRED if expired else OutboxStatus.REFUSED, reason)
     return Step(goes_on=False, reason=reason)
+
+
+def end_overdue(transaction: AccountTransaction) -> None:
+    """End the decisions that nobody acted on while they were valid, or whose run died: none waits for ever unseen.
+
+    An order that was written and never sent is given up: it holds its symbol, and an exit keeps the stop away that was
+    taken back for it. What was sent is followed until it is clear.
+    """
+    for row in outbox.waiting(transaction.connection, transaction.schema, transaction.account):
+        late = transaction.at - row.valid_until
+        if row.status is OutboxStatus.PENDING and late > timedelta(0):
+            reason = Reason(
+                ReasonCode.DECISION_EXPIRED,
+                {"valid_until": row.valid_until.isoformat(), "now": transaction.at.isoformat()},
+            )
+            refuse(transaction, row.decision_id, reason)
+        elif row.status is OutboxStatus.CLAIMED and late > _RUN_LASTS:
+            order = main_order(transaction, row.decision_id)
+            if order is not None and order.state is OrderState.PENDING_SUBMIT and order.submitted_at is None:
+                detail = "its run ended before it was handed to the venue"
+                order = change_order(transaction, order, OrderState.LOST, ReasonCode.NEVER_ARRIVED, detail=detail)
+            finish_by_order(transaction, row, order)
 
 
 def finish_by_order(transaction: AccountTransaction, row: OutboxRow, order: Order | None) -> OutboxStatus:

@@ -10,6 +10,7 @@ from importlib import metadata
 from triplegain_pipelines.domain.errors import TripleGainError
 from triplegain_pipelines.execution.disk import LOW, least_room
 from triplegain_pipelines.settings import PROJECT, Settings
+from triplegain_pipelines.settings.profile import Profile
 from triplegain_pipelines.store.catalogue import Catalogue, read_catalogue
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.extensions import Extensions, find_extensions, offered_extensions
@@ -110,8 +111,14 @@ def _profile(settings: Settings) -> list[Finding]:
     return [
         Finding("profile", State.GOOD, f"{settings.environment.profile}: {market}"),
         Finding("seats", State.GOOD, seats if settings.environment.llm_enabled else "turned off by LLM_ENABLED=false"),
-        Finding("trading", State.GOOD, "paper only; this version has no live broker"),
+        Finding("trading", State.GOOD, _trading(profile)),
     ]
+
+
+def _trading(profile: Profile) -> str:
+    if profile.live is None:
+        return "on paper"
+    return f"with real money at {profile.venue}, once it is armed; 'triplegain live check' says what is missing"
 
 
 def _database(settings: Settings) -> list[Finding]:

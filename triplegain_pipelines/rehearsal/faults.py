@@ -23,6 +23,7 @@ class FaultKind(StrEnum):
     DROP_CONNECTION = "DROP_CONNECTION"  # done, and the connection ends in the middle of the answer
     RATE_LIMIT = "RATE_LIMIT"  # refused, not done
     INVALID_NONCE = "INVALID_NONCE"  # refused for its nonce or time, not done
+    LATE_REQUEST = "LATE_REQUEST"  # the connection ends, and the request is carried out some calls later, if still good
 
 
 class CallKind(StrEnum):
@@ -39,6 +40,7 @@ _SUITS = {
     FaultKind.PARTIAL_FILL: frozenset({CallKind.SUBMIT}),
     FaultKind.FILL_AFTER_CANCEL: frozenset({CallKind.CANCEL}),
     FaultKind.REVISE: frozenset({CallKind.SUBMIT, CallKind.CANCEL, CallKind.QUESTION}),
+    FaultKind.LATE_REQUEST: frozenset({CallKind.SUBMIT, CallKind.CANCEL, CallKind.AMEND}),
 }
 
 

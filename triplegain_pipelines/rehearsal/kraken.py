@@ -118,6 +118,13 @@ class Kraken(VenueProtocol):
         self._nonce = nonce
         return None if self.permissions.allow(kind) else _error("EGeneral:Permission denied")
 
+    def answer_late(self, route: Route, call: Incoming) -> Answer:
+        """Its nonce was judged when it arrived, and it has waited behind that; what counts now is its deadline."""
+        try:
+            return route.handler(call)
+        except RefusedError as error:
+            return self.refused(error, CallKind.SUBMIT)
+
     def refused(self, error: RefusedError, kind: CallKind) -> Answer:
         """In Kraken's words."""
         del kind

@@ -172,6 +172,10 @@ class VenueProtocol(ABC):
         except (KeyError, TypeError, ValueError, ArithmeticError):
             return self.malformed()
 
+    def answer_late(self, route: Route, call: Incoming) -> Answer:
+        """Do what a call asks for that has been on its way for long: its time is judged as of now."""
+        return self.answer(route, call)
+
     def milliseconds(self) -> int:
         """The venue's time in milliseconds since 1970."""
         return milliseconds_of(self.exchange.clock.now())

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, NamedTuple, Self
 
 from aiohttp import web
@@ -32,6 +32,7 @@ from triplegain_pipelines.rehearsal.protocol import (
 _START_PATIENCE = 10.0
 _LONGEST_DELAY = 60.0
 _LOOK_AGAIN = 0.01
+_UNTIL_LATE = 6  # calls: a look-up or two, so that a late request comes after its absence was seen
 
 
 class Call(NamedTuple):
@@ -39,6 +40,14 @@ class Call(NamedTuple):
 
     name: str
     parameters: dict[str, Any]
+
+
+class _Late(NamedTuple):
+    """A request that is on its way for so many calls yet."""
+
+    route: Route
+    call: Incoming
+    calls: int
 
 
 class LoopbackServer:
@@ -70,6 +79,8 @@ class LoopbackServer:
         self.protocol: VenueProtocol = protocol_of(
             venue, exchange, permissions or KeyPermissions(), rate_limits=rate_limits
         )
+        self._late: list[_Late] = []
+        self._holding = Lock()
         self._ready = Event()
         self._failure: Exception | None = None
 
@@ -94,7 +105,8 @@ class LoopbackServer:
         return self.protocol.api_secret
 
     def settle(self) -> None:
-        """Let every fill arrive that a fault keeps back, before books are compared."""
+        """Let every request and every fill arrive that a fault keeps back, before books are compared."""
+        self._arrive(_UNTIL_LATE)
         self.exchange.settle()
 
     def __enter__(self) -> Self:
@@ -161,8 +173,12 @@ class LoopbackServer:
         return handle
 
     async def _private(self, request: web.Request, route: Route, kind: CallKind, call: Incoming) -> web.StreamResponse:
+        self._arrive(1)
         fault = self.faults.meet(route.name, kind)
-        if fault is FaultKind.LOSE_REQUEST:
+        if fault is FaultKind.LATE_REQUEST and self.protocol.authenticate(call, kind) is None:
+            with self._holding:
+                self._late.append(_Late(route, call, _UNTIL_LATE))
+        if fault in {FaultKind.LOSE_REQUEST, FaultKind.LATE_REQUEST}:
             return _cut(request)
         before = self._instead(fault, kind)
         if before is not None:
@@ -177,6 +193,15 @@ class LoopbackServer:
         if fault is FaultKind.DELAY:
             await self._until_left(request)
         return _response(answer)
+
+    def _arrive(self, calls: int) -> None:
+        """So many calls have passed: late requests come as much nearer, and are carried out when they are there."""
+        with self._holding:
+            nearer = [late._replace(calls=late.calls - calls) for late in self._late]
+            self._late = [late for late in nearer if late.calls > 0]
+        for late in nearer:
+            if late.calls <= 0:
+                self.protocol.answer_late(late.route, late.call)
 
     def _instead(self, fault: FaultKind | None, kind: CallKind) -> Answer | None:
         """The answer of a call that is not carried out."""

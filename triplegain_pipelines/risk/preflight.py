@@ -35,6 +35,14 @@ def preflight(intent: Intent, surface: Surface, limits: RiskLimits) -> tuple[Rea
     return tuple(reason for check in checks if (reason := check(intent, surface, limits)) is not None)
 
 
+def out_of_band(price: Decimal, reference: Decimal, limits: RiskLimits) -> Reason | None:
+    """That the price of now lies too far from that of the decision, or None."""
+    band = limits.price_band.maximum_move
+    if reference > 0 and abs(price - reference) <= band * reference:
+        return None
+    return Reason(ReasonCode.PRICE_OUT_OF_BAND, _numbers(price=price, decided=reference, limit=band))
+
+
 def _size(intent: Intent, surface: Surface, limits: RiskLimits) -> Reason | None:
     """The price may have moved since the verdict, but within its band."""
     limit = limits.money.max_order_size * (1 + limits.price_band.maximum_move)
@@ -80,10 +88,7 @@ def _balance(intent: Intent, surface: Surface, _: RiskLimits) -> Reason | None:
 
 
 def _price(_: Intent, surface: Surface, limits: RiskLimits) -> Reason | None:
-    band, reference = limits.price_band.maximum_move, surface.reference
-    if reference > 0 and abs(surface.price - reference) <= band * reference:
-        return None
-    return Reason(ReasonCode.PRICE_OUT_OF_BAND, _numbers(price=surface.price, decided=reference, limit=band))
+    return out_of_band(surface.price, surface.reference, limits)
 
 
 def _duplicate(intent: Intent, surface: Surface, _: RiskLimits) -> Reason | None:

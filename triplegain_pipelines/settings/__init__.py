@@ -143,7 +143,7 @@ def settings() -> Settings:
 
 def _read(path: Path, section: type[_SectionT]) -> _SectionT:
     try:
-        return section.model_validate(yaml.safe_load(path.read_text()) or {})
+        return section.model_validate(yaml.load(path.read_text(), Loader=yaml.CSafeLoader) or {})
     except FileNotFoundError as error:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml") if file.stem not in _SHARED))
         msg = f"there is no {path.name} in {path.parent}; set TRIPLEGAIN_PROFILE to one of: {known}"

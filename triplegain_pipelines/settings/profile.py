@@ -113,8 +113,14 @@ class Profile(Section):
 
     @field_validator("symbols")
     @classmethod
-    def _one_quote_currency(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        quote_currency(symbols)
+    def _one_quote_currency_in_dollars(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        quote = quote_currency(symbols)
+        if "USD" not in quote:
+            msg = (
+                "the limits of risk.yaml are in US dollars (MAX_ORDER_SIZE_USD and others), but the symbols are paid "
+                f"in {quote}; trade them against USD, USDT or USDC"
+            )
+            raise ValueError(msg)
         return symbols
 
     @model_validator(mode="after")

@@ -47,7 +47,7 @@ class DailyLoss(Section):
 
 
 class MoneyLimits(Section):
-    """R4: limits in money, under the names that people look for. Amounts are in the account's currency."""
+    """R4: limits in money, under the names that people look for. Amounts are in the account's currency, a dollar."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -105,7 +105,7 @@ class VolatilityBreaker(Section):
 
     reduce_from: float = Field(gt=0, lt=1)
     size_factor: Decimal = Field(gt=0, lt=1)
-    halt_over: float = Field(gt=0, le=1)
+    halt_over: float = Field(gt=0, lt=1)
     cool_down_minutes: int = Field(ge=1)
 
     @model_validator(mode="after")

@@ -44,9 +44,7 @@ def insert(connection: psycopg.Connection, arming: Arming) -> None:
     )
 
 
-def armed_until(
-    connection: psycopg.Connection, account: str, at: datetime, config_hash: str = ""
-) -> datetime | None:
+def armed_until(connection: psycopg.Connection, account: str, at: datetime, config_hash: str = "") -> datetime | None:
     """Until when the account may take new risk with real money, or None where it may not at `at`.
 
     An arming from the future counts as none: then a clock is wrong. So does one under other settings than those of
