@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import ACCOUNT, BTC, COSTS, ETH, MARKET, TradingFloor, candle, decision, trading_floor
+from builders import ACCOUNT, BTC, COSTS, ETH, MARKET, START, TradingFloor, candle, decision, trading_floor
 
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError, UnavailableError, UnknownOutcomeError
@@ -295,6 +295,22 @@ def test_a_lost_order_of_an_expired_decision_is_not_tried_again(floor: TradingFl
     with OrderPath(floor.desk) as path:
         assert path.execute(made.decision_id) is OutboxStatus.EXPIRED
     assert [(leg, state) for leg, _, state, _, _ in orders(floor)] == [("ENTRY", "LOST")]
+
+
+def test_an_older_decision_is_not_acted_on_after_a_newer_one(database: Database) -> None:
+    """X3: killed with BUY and CLOSE waiting, the next run once bought after the CLOSE had found nothing to close."""
+    floor = trading_floor(database)
+    older = decision(as_of=START, valid=timedelta(hours=1))
+    newer = decision(as_of=START + timedelta(seconds=5), action=Action.CLOSE)
+    floor.queue(older, newer)
+    floor.pass_time(timedelta(seconds=10))
+    execute(floor, newer)
+    execute(floor, older)
+    assert floor.rows("SELECT status, reason_code FROM outbox ORDER BY outbox_id") == [
+        ("REFUSED", "SUPERSEDED"),
+        ("REFUSED", "NOTHING_TO_CLOSE"),
+    ]
+    assert floor.broker.submissions == []
 
 
 def test_an_order_that_arrives_after_it_was_given_up_is_refused(floor: TradingFloor) -> None:

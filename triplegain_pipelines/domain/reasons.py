@@ -122,6 +122,7 @@ class ReasonCode(StrEnum):
     )
     DISK_LOW = "DISK_LOW", "A disk is almost full, and what is begun has to be recorded: no new risk."
     DECISION_EXPIRED = "DECISION_EXPIRED", "The decision is older than its validity."
+    SUPERSEDED = "SUPERSEDED", "A later decision in this symbol was acted on already."
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE", "No current price is known."
     PRICE_STALE = "PRICE_STALE", "The newest price is too old, or comes too late."
     LIVE_NOT_ARMED = "LIVE_NOT_ARMED", "Live trading is not armed, or the arming has expired: no new risk."

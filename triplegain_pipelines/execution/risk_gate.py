@@ -24,7 +24,7 @@ from triplegain_pipelines.execution.steps import Step, decision_of, own_order, q
 from triplegain_pipelines.portfolio.proposals import propose
 from triplegain_pipelines.risk.engine import RISK_VERSION, assess
 from triplegain_pipelines.risk.preflight import Surface, preflight
-from triplegain_pipelines.store import market_states, verdicts
+from triplegain_pipelines.store import market_states, outbox, verdicts
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.standing import Standing
@@ -130,7 +130,7 @@ def _asked(
     transaction: AccountTransaction, books: Books, decision: Decision
 ) -> tuple[Proposal, Mapping[str, Decimal]] | Reason:
     """What the decision asks for, with the prices of now; or why it asks for nothing, or may not ask."""
-    halted = fence.halted(transaction)
+    halted = fence.halted(transaction) or _superseded(transaction, decision)
     if halted is not None:
         return halted
     if transaction.at > decision.valid_until and books.position(decision.symbol) is None:
@@ -145,6 +145,14 @@ def _asked(
     if isinstance(proposal, Reason):
         return proposal
     return unknown if unknown is not None and proposal.kind.adds_risk else (proposal, prices)
+
+
+def _superseded(transaction: AccountTransaction, decision: Decision) -> Reason | None:
+    """That a later decision in the symbol was acted on already: this one is an opinion that nobody holds any more."""
+    place = (transaction.connection, transaction.schema, transaction.account)
+    if outbox.superseded(*place, decision.symbol, decision.as_of):
+        return Reason(ReasonCode.SUPERSEDED, {"symbol": decision.symbol, "as_of": decision.as_of.isoformat()})
+    return None
 
 
 def _prices(

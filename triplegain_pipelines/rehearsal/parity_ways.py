@@ -50,7 +50,8 @@ def throwaway_books() -> Iterator[OpenBooks]:
     with ExitStack() as leaving:
         folder = leaving.enter_context(tempfile.TemporaryDirectory(prefix="triplegain-"))
         server = EmbeddedPostgres(Path(folder), _QUICK)
-        leaving.callback(shutil.rmtree, server.home, ignore_errors=True)
+        # Where it lies is decided when it starts.
+        leaving.callback(lambda: shutil.rmtree(server.home, ignore_errors=True))
         leaving.callback(server.stop)
         server.ensure()
 
