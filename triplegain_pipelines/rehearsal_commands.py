@@ -45,25 +45,31 @@ def rehearse(
 def _show(document: dict[str, Any]) -> None:
     out.print(
         f"[bold]rehearsed at {document['venue']} on loopback: {document['minutes']} minutes of the simulated market, "
-        f"seed {document['seed']}, no money[/]\n"
+        f"seed {document['seed']}, no money[/]\n",
+        soft_wrap=True,
     )
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("faults met", _counts(document["faults"]), f"in {document['calls']} calls")
-    grid.add_row("restarts", str(document["restarts"]), "the process that trades was killed, and another went on")
-    grid.add_row("decisions", _counts(document["decisions"]))
-    grid.add_row("orders", _counts(document["orders"]))
-    grid.add_row("fills", str(document["fills"]), f"{document['late_fills']} of them late, of orders that were done")
-    grid.add_row("unknown", _counts(document["unknown_outcomes"]), "what became of orders of unknown outcome")
-    grid.add_row("reconciled", f"{document['reconciliations']} times", _counts(document["differences"]))
-    grid.add_row("troubles", _counts(document["troubles"]), "failures that a person is told of")
+    grid.add_column()
+    grid.add_column(justify="right")
+    _add(grid, f"faults in {document['calls']} calls", document["faults"])
+    _add(grid, "restarts", {"kills of the process that trades": document["restarts"]})
+    _add(grid, "decisions", document["decisions"])
+    _add(grid, "orders", document["orders"])
+    _add(grid, "fills", {"in all": document["fills"], "late, of orders that were done": document["late_fills"]})
+    _add(grid, "unknown outcomes that became", document["unknown_outcomes"])
+    _add(grid, "reconciliations", {"in all": document["reconciliations"], **document["differences"]})
+    _add(grid, "told to a person", document["troubles"])
     out.print(grid)
     for broken in document["broken"]:
         out.print(f"[bold red]broken[/] {escape(broken)}", soft_wrap=True)
     if not document["settled"]:
-        out.print("[bold red]broken[/] it was not possible to resolve everything")
+        out.print("[bold red]broken[/] something could not be resolved")
     if document["holds"]:
-        out.print(f"\n[bold green]all {document['laws']} laws hold[/]")
+        out.print(f"\n[bold green]all {document['laws']} laws between books and exchange hold[/]")
 
 
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in counts.items()) or "none"
+def _add(grid: Table, title: str, counts: dict[str, int]) -> None:
+    """A line for each count, the title before the first."""
+    for name, number in (counts or {"none": 0}).items():
+        grid.add_row(title, str(number), escape(name))
+        title = ""

@@ -27,7 +27,7 @@ from triplegain_pipelines.store.embedded import EmbeddedPostgres
 from triplegain_pipelines.store.outbox import OutboxStatus
 from triplegain_pipelines.store.server import database_urls
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.long]
 
 IN_TIME = 10
 _UNRECORDED = """

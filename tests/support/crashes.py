@@ -48,6 +48,7 @@ INSTRUMENTS = (
 )
 PATIENCE = timedelta(seconds=0.5)
 _STARTS = 20
+_LAST_CALLS = 40
 _LONGEST_LIFE = 120  # seconds; a life that hangs is a failure
 _KILLED_AGAIN = 0.25  # share of combinations in which the next life is killed too
 _FALLS = 0.3  # share in which the price falls before the next life
@@ -221,6 +222,8 @@ class CrashSite:
                     server.exchange.set_price(BTC, D(57000), D(57001))
                     server.exchange.set_price(ETH, D(2800), D("2800.1"))
             problems += map(str, broken_laws(self._books(), exchange_books(server.exchange)))
+            if problems:
+                problems.append(f"the last calls: {', '.join(call.name for call in server.calls[-_LAST_CALLS:])}")
         return Ended(tuple(problems), faults.counts, tuple(counted), killed)
 
     def _books(self) -> AccountBooks:
@@ -325,7 +328,7 @@ def _recover(life: Life) -> None:
     """What happens after a start: reconcile, then everything that services do, until nothing is open."""
     life.caretaker.start()
     calm = life.caretaker.settle(life.control.repeat_prices)
-    life.caretaker.expire()
+    life.caretaker.pass_time()
     life.control.settle()
     assert life.caretaker.settle(life.control.repeat_prices), life.caretaker.tally
     assert calm, life.caretaker.tally
@@ -366,19 +369,17 @@ def in_child(work: Callable[[], None], last_words: Path) -> int:
 def combinations_of(
     venue: str, script: str, points: int, recovery: int, number: int, seed: int
 ) -> Iterator[Combination]:
-    """`number` seeded combinations of a script that has so many points: no point twice as long as there are others."""
-    draw = np.random.default_rng([seed, VENUES.index(venue), list(SCRIPTS).index(script)])
+    """`number` seeded combinations of a script that has so many points, and its recovery as many as `recovery` says.
+
+    No point comes twice as long as there are others. The faults go round through all scripts and venues, so that a run
+    of them all meets each.
+    """
+    pair = VENUES.index(venue) + len(VENUES) * list(SCRIPTS).index(script)
+    draw = np.random.default_rng([seed, pair])
+    aims = np.random.default_rng(seed).permutation(len(AIMS))
+    deadly = draw.permutation(points) + 1
     for place in range(number):
-        if place % points == 0:
-            deadly = draw.permutation(points) + 1
-        if place % len(AIMS) == 0:
-            aims = draw.permutation(len(AIMS))
         second = int(draw.integers(1, recovery + 1)) if draw.random() < _KILLED_AGAIN else None
-        yield Combination(
-            venue,
-            script,
-            int(deadly[place % points]),
-            AIMS[aims[place % len(AIMS)]],
-            second,
-            bool(draw.random() < _FALLS),
-        )
+        falls = bool(draw.random() < _FALLS)
+        aim = AIMS[aims[(pair * number + place) % len(AIMS)]]
+        yield Combination(venue, script, int(deadly[place % points]), aim, second, falls)

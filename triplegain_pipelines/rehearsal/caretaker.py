@@ -26,6 +26,7 @@ _PATIENCE = 5.0  # seconds for a killed process to be let go of
 _STEP = timedelta(seconds=1.5)  # look-ups of an unknown order count where they lie a second apart
 _AFTER_EXPIRY = timedelta(seconds=0.1)
 _RECONCILE = timedelta(minutes=5)
+_ASKED_AGAIN = timedelta(minutes=5)  # a stop that the venue has refused
 
 
 @dataclass
@@ -90,13 +91,13 @@ class Caretaker:
             meanwhile()
         return False
 
-    def expire(self) -> None:
-        """Let the time pass in which waiting decisions may be acted on, and end them."""
+    def pass_time(self) -> None:
+        """Let the time pass in which waiting decisions may be acted on and a refused stop is not asked for again."""
         with self._desk.database.connection() as connection:
             waiting = outbox.waiting(connection, self._desk.schema, self._desk.account)
-        if waiting:
-            self._clock.advance_to(max(row.valid_until for row in waiting) + _STEP)
-            self.start()
+        later = self._clock.now() + _ASKED_AGAIN
+        self._clock.advance_to(max([later, *(row.valid_until for row in waiting)]) + _STEP)
+        self.start()
 
     def reconcile(self) -> None:
         """Compare the books with the venue now."""

@@ -61,7 +61,7 @@ class Settle:
         """Do it; whether nothing is open."""
         caretaker, control = trading.caretaker, trading.control
         caretaker.settle(control.repeat_prices)
-        caretaker.expire()
+        caretaker.pass_time()
         control.settle()
         return caretaker.settle(control.repeat_prices)
 

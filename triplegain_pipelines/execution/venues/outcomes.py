@@ -63,6 +63,7 @@ _TIME = "its time or number was refused before it was read"
 _CLOSED = "the market takes no such orders now"
 _GONE = "the venue has no such open order"
 _DUPLICATE = "an order with this id exists: it is looked up and adopted"
+_PASSED = "the stop lies on the wrong side of the price"
 _INTERNAL = "the venue failed in the middle of it"
 
 # The first rule that fits counts.
@@ -95,7 +96,9 @@ RULES: tuple[Rule, ...] = (
     *_rules("binance", _R, _SIZE, "-1013 *"),
     *_rules("binance", _R, _FORM, "-1100 *", "-1101 *", "-1102 *", "-1103 *", "-1104 *", "-1105 *", "-1106 *"),
     *_rules("binance", _R, _FORM, "-1111 *", "-1114 *", "-1115 *", "-1116 *", "-1117 *", "-1121 *", "-1131 *"),
-    *_rules("binance", _R, "the stop lies on the wrong side of the price", "-2010 Order would trigger immediately*"),
+    *_rules(
+        "binance", _R, _PASSED, "-2010 Order would trigger immediately*", "-2010 Stop price would trigger immediately*"
+    ),
     *_rules(
         "binance", _R, _FORM, "-2010 Stop loss orders are not supported*", "-2010 Market orders are not supported*"
     ),
