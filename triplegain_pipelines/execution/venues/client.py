@@ -20,7 +20,6 @@ from triplegain_pipelines.domain.clock import Clock, monotonic_seconds
 from triplegain_pipelines.domain.errors import InputError, SettingsError
 from triplegain_pipelines.domain.secrets import Keys
 from triplegain_pipelines.domain.timeframes import EPOCH
-from triplegain_pipelines.execution.venues.coinbase_tokens import signing_with
 from triplegain_pipelines.execution.venues.reading import milliseconds
 from triplegain_pipelines.execution.venues.signing import signing_with_openssl
 from triplegain_pipelines.market.venues.budget import call_budget
@@ -230,8 +229,6 @@ class PrivateClient:
             exchange.jwt = signing_with_openssl(exchange.jwt)
         if exchange.id == "kraken":
             exchange.nonce = lambda: self._gate.nonce(self._clock.now())
-        if exchange.id == "coinbase":
-            exchange.jwt = signing_with(exchange.jwt)
         exchange.on_rest_response = self._note
         exchange.parse_json = self._parse
         return exchange

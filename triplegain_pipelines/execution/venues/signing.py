@@ -33,7 +33,8 @@ def _signature(message: bytes, secret: bytes) -> bytes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-    key = serialization.load_pem_private_key(secret, None)
+    # The venue hands the key out with its line breaks spelt as two characters.
+    key = serialization.load_pem_private_key(secret.replace(b"\\n", b"\n"), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         msg = "the key is not on the curve P-256"  # the caller takes every error for a request that was not sent
         raise TypeError(msg)
