@@ -482,7 +482,7 @@ def test_a_database_that_is_away_is_survived_and_told(tmp_path: Path) -> None:
             assert floor.sent(Leg.EXIT) == 0
             server.ensure()
             await guarded.until(lambda: _answers(lambda: floor.held() == 0), "the exit", 60)
-            await guarded.until(lambda: DATABASE_ALERT in floor.alerts(), "the alert")
+            await guarded.until(lambda: _answers(lambda: DATABASE_ALERT in floor.alerts()), "the alert", 60)
 
         guarding(floor, act)
         assert floor.owned() == 0
