@@ -280,10 +280,17 @@ def test_a_target_is_not_sent(case: Case) -> None:
 
 
 def test_numbers_arrive_on_the_grid_and_on_the_safe_side(case: Case) -> None:
-    """X2: quantity down, trigger of a stop towards the entry; nothing else changes."""
-    case.rest(trigger="9000.001", quantity="0.123456789")
+    """X2: the trigger of a stop goes towards the entry; nothing else changes."""
+    case.rest(trigger="9000.001", quantity="0.12345")
     (resting,) = case.exchange.orders
     assert (resting.trigger, resting.request.quantity) == (Decimal("9000.01"), Decimal("0.12345"))
+
+
+def test_a_quantity_of_an_older_step_is_not_sent(case: Case) -> None:
+    """X2: cut to the new step, an order could never be filled to what was decided, and its fills were disputed."""
+    with pytest.raises(NotExecutedError, match="sized by the new step"):
+        case.rest(trigger="9000", quantity="0.123456789")
+    assert case.exchange.orders == ()
 
 
 def test_a_stop_is_moved_in_place_where_the_venue_can(case: Case) -> None:

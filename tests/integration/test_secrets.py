@@ -180,7 +180,7 @@ def forgetting() -> Iterator[None]:
         secrets._forms, secrets._pattern = before
 
 
-@examples(deadline=None)
+@examples(deadline=None, max_examples=25)
 @given(
     secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60),
     around=st.text(max_size=10),

@@ -32,6 +32,7 @@ class KillablePostgres(EmbeddedPostgres):
         """End all of its processes at once."""
         pid = int((self._data / "postmaster.pid").read_text().split()[0])
         postmaster = psutil.Process(pid)
+        os.kill(pid, signal.SIGSTOP)  # a session that it opens after the count would outlive it
         family = [*postmaster.children(recursive=True), postmaster]
         for process in family:
             with suppress(ProcessLookupError):

@@ -95,7 +95,7 @@ def fresh_database(server: Server, test: str, *, migrated: bool = True) -> Itera
     source = sql.Identifier(_template(server) if migrated else "template0")
     with psycopg.connect(server.url(), autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(own))
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(own, source))
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(own, source))
     opened = Database(server.url(name))
     try:
         yield opened

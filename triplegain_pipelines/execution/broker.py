@@ -133,7 +133,7 @@ class Broker(Protocol):
         ...
 
     def instruments(self, symbols: Sequence[str]) -> Mapping[str, Instrument]:
-        """Steps and minimums of `symbols` as the venue has them now.
+        """Steps and minimums of `symbols`, by which orders are sent now.
 
         Raises:
             UnavailableError: the venue cannot be asked.

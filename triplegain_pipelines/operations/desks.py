@@ -73,7 +73,7 @@ def live_desk(database: Database, session: Session) -> Desk:
     """
     from triplegain_pipelines.operations.credentials import key_ring
     from triplegain_pipelines.operations.live import live_keys
-    from triplegain_pipelines.operations.live_venue import live_venue
+    from triplegain_pipelines.operations.live_broker import live_broker
 
     own, live = session.settings, session.settings.profile.live
     if session.venue != own.profile.venue:
@@ -83,17 +83,17 @@ def live_desk(database: Database, session: Session) -> Desk:
     if live is None:
         msg = f"the profile {own.environment.profile} has no section 'live'"
         raise LiveTradingError(msg)
-    venue = live_venue(own.venues.of(session.venue), session.venue, keys, live, session.symbols)
+    broker = live_broker(own.venues.of(session.venue), session.venue, keys, live, session.symbols)
     return Desk(
         database=database,
         account=session.account,
         market=session.venue,
         clock=session.clock,
         prices=current_prices(session),
-        broker=venue.broker,
+        broker=broker,
         limits=own.risk,
         fee_rate=live.fee_bps * _PER_BASIS_POINT,
-        instruments=venue.instruments(session.clock.now()),
+        instruments=broker.instruments(session.symbols),
         schema=LIVE,
         live=True,
         clock_compared=True,

@@ -199,14 +199,17 @@ class Guardian:
             (BUSY_ALERT, account): Trouble(text) if busy else None,
         }
         # To read is not enough: a standby, or a server whose disk is full, lets read and nothing else.
-        if self._away_since is not None:
-            self._outage = Outage(self._away_since, now)
+        away_since = self._away_since
+        if away_since is not None:
+            self._outage = Outage(away_since, now)
         try:
             await in_thread(partial(look_after, self.desk, now, own, self._outage))
         except UnavailableError as error:
             self._note_away(now, error)
         else:
-            self._away_since = None
+            # An outage that was noticed meanwhile is not told yet: the next look after it tells it.
+            if self._away_since == away_since:
+                self._away_since = None
 
     async def _mend(self) -> None:
         """See that every position has its stop where one can rest."""

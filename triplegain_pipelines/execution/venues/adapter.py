@@ -176,7 +176,7 @@ class VenueAdapter(ABC):
         return {currency: amount for currency, amount in owned.items() if amount}
 
     def instruments(self, symbols: Sequence[str]) -> Mapping[str, Instrument]:
-        """Steps and minimums as the venue has them now.
+        """Steps and minimums as the venue had them a day ago at most.
 
         Raises:
             UnavailableError: the venue cannot be asked.

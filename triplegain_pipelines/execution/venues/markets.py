@@ -67,13 +67,12 @@ class Markets:
         return self._by_name.get(name)
 
     def instruments(self, symbols: Sequence[str]) -> Mapping[str, Instrument]:
-        """Steps and minimums as the venue has them now.
+        """Steps and minimums by which orders are sent now.
 
         Raises:
             InputError: the venue does not trade one of them.
             UnavailableError: the venue cannot be asked.
         """
-        self.forget()
         return {symbol: self.of(symbol).instrument for symbol in symbols}
 
     def forget(self) -> None:

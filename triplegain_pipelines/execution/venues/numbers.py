@@ -1,6 +1,6 @@
 """Numbers on their way to a venue and back: exact, on the venue's grid, spelt without an exponent.
 
-A rounding is never in favour of more risk: a quantity goes down, a stop's trigger goes towards the entry.
+A rounding is never in favour of more risk: a stop's trigger goes towards the entry.
 """
 
 from decimal import Decimal
@@ -42,11 +42,6 @@ def spelt(value: Decimal) -> str:
     """
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def quantity_on_grid(quantity: Decimal, instrument: Instrument) -> Decimal:
-    """The largest quantity the venue takes that is not over `quantity`."""
-    return rounded_down(quantity, instrument.quantity_step)
 
 
 def trigger_on_grid(trigger: Decimal, side: Side, instrument: Instrument) -> Decimal:

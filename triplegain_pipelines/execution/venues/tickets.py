@@ -5,10 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from triplegain_pipelines.domain.money import rounded_down
 from triplegain_pipelines.domain.orders import Intent, OrderReference, OrderType, Side
-from triplegain_pipelines.execution.broker import VenueRejectionError
+from triplegain_pipelines.execution.broker import NotExecutedError, VenueRejectionError
 from triplegain_pipelines.execution.venues.markets import Market
-from triplegain_pipelines.execution.venues.numbers import quantity_on_grid, trigger_on_grid
+from triplegain_pipelines.execution.venues.numbers import trigger_on_grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ class Ticket:
 def ticket_of(intent: Intent, market: Market, sent_at: datetime, expires_at: datetime) -> Ticket:
     """The order on the grid of `market`.
 
+    A quantity is never cut here: what is sent is what was decided, so that what is filled can be held against it.
+
     Raises:
+        NotExecutedError: its quantity was rounded to a step that the venue no longer has; a new attempt is sized anew.
         VenueRejectionError: it is of a type that venues are not sent, or below their minimums.
     """
     stops = intent.order_type is OrderType.STOP
@@ -61,14 +65,25 @@ def ticket_of(intent: Intent, market: Market, sent_at: datetime, expires_at: dat
         market=market,
         side=intent.side,
         order_type=intent.order_type,
-        quantity=quantity_on_grid(intent.quantity, market.instrument),
+        quantity=intent.quantity,
         decided_price=intent.decided_price,
         trigger=trigger,
         sent_at=sent_at,
         expires_at=expires_at,
     )
+    _require_step(ticket)
     _require_minimums(ticket, reducing=intent.leg.reduces_risk)
     return ticket
+
+
+def _require_step(ticket: Ticket) -> None:
+    step = ticket.market.instrument.quantity_step
+    if rounded_down(ticket.quantity, step) != ticket.quantity:
+        msg = (
+            f"{ticket.market.symbol} is traded in steps of {step} now, and order {ticket.client_order_id} has "
+            f"{ticket.quantity}: it was not sent, and the next attempt is sized by the new step"
+        )
+        raise NotExecutedError(msg)
 
 
 def _require_minimums(ticket: Ticket, *, reducing: bool) -> None:

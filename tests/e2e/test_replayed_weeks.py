@@ -1,6 +1,10 @@
-"""A month of recorded candles with the crash of 5 August 2024, from import to report: what must hold at its end."""
+"""Two weeks of recorded candles with the crash of 5 August 2024, from import to report: what must hold at their end.
 
-from datetime import UTC, datetime, timedelta
+`make soak` takes four weeks: TRIPLEGAIN_REPLAY_DAYS=28.
+"""
+
+import os
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,23 +14,25 @@ from homes import Home, imported_home
 
 pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
-_FIRST, _END = "2024-07-28", "2024-08-25"
+DAYS = int(os.environ.get("TRIPLEGAIN_REPLAY_DAYS", "14"))
+_FIRST = "2024-07-28"
+_END = (date.fromisoformat(_FIRST) + timedelta(days=DAYS)).isoformat()
 
 
 @pytest.fixture(scope="module")
-def month(tmp_path_factory: pytest.TempPathFactory, recorded_data: Path) -> tuple[Home, dict[str, Any]]:
-    """The replayed month and its summary."""
-    home = imported_home(tmp_path_factory.mktemp("month") / "home", recorded_data)
+def weeks(tmp_path_factory: pytest.TempPathFactory, recorded_data: Path) -> tuple[Home, dict[str, Any]]:
+    """The replayed weeks and their summary."""
+    home = imported_home(tmp_path_factory.mktemp("weeks") / "home", recorded_data)
     return home, home.replay(_FIRST, _END)
 
 
-def test_the_whole_way_from_import_to_report(month: tuple[Home, dict[str, Any]]) -> None:
+def test_the_whole_way_from_import_to_report(weeks: tuple[Home, dict[str, Any]]) -> None:
     """B1, B3: a pipeline that runs but decides, trades or reports nothing would look like one that works."""
-    _, summary = month
-    assert summary["decisions"] == 28 * 24 * 2
+    _, summary = weeks
+    assert summary["decisions"] == DAYS * 24 * 2
     assert summary["forecasts"] + summary["abstentions"] == summary["decisions"] * 6
     assert summary["proposals"] == summary["approved"] + summary["modified"] + summary["rejected"]
-    assert summary["trades"] > 5
+    assert summary["trades"] > DAYS // 5
     assert summary["orders"] >= summary["trades"] * 2
     assert summary["rejected"] > 0
     assert 0 <= summary["max_drawdown_pct"] <= 100
@@ -34,23 +40,23 @@ def test_the_whole_way_from_import_to_report(month: tuple[Home, dict[str, Any]])
     assert "Baseline seats" in Path(summary["report"]).read_text()
 
 
-def test_cash_and_positions_are_equity_at_every_row(month: tuple[Home, dict[str, Any]]) -> None:
+def test_cash_and_positions_are_equity_at_every_row(weeks: tuple[Home, dict[str, Any]]) -> None:
     """X4, law of accounting: a row where they differ is money that came from nowhere."""
-    home, summary = month
+    home, summary = weeks
     with home.rows() as connection:
         rows = connection.execute(
             """SELECT equity, cash, positions_value,
                       (SELECT coalesce(sum((m.value->>'quantity')::numeric * (m.value->>'price')::numeric), 0)
                        FROM jsonb_each(marks) m) FROM paper_trading.equity ORDER BY at"""
         ).fetchall()
-    assert len(rows) > 600
+    assert len(rows) >= DAYS * 24
     assert all(equity == cash + held == cash + marked for equity, cash, held, marked in rows)
     assert rows[-1][0] == Decimal(str(summary["final_equity"]))
 
 
-def test_the_ledger_balances_to_the_last_digit(month: tuple[Home, dict[str, Any]]) -> None:
+def test_the_ledger_balances_to_the_last_digit(weeks: tuple[Home, dict[str, Any]]) -> None:
     """X4: the books must be rebuilt from fills alone, in each currency, without a rounding difference."""
-    home, _ = month
+    home, _ = weeks
     with home.rows() as connection:
         unbalanced = connection.execute(
             "SELECT transaction, currency FROM paper_trading.ledger GROUP BY 1, 2 HAVING sum(amount) <> 0"
@@ -73,9 +79,9 @@ def test_the_ledger_balances_to_the_last_digit(month: tuple[Home, dict[str, Any]
     assert from_ledger == from_fills
 
 
-def test_every_filled_order_is_filled_by_its_fills(month: tuple[Home, dict[str, Any]]) -> None:
+def test_every_filled_order_is_filled_by_its_fills(weeks: tuple[Home, dict[str, Any]]) -> None:
     """X3: a fill that is lost or counted twice shows as a difference between an order and its fills."""
-    home, summary = month
+    home, summary = weeks
     with home.rows() as connection:
         rows = connection.execute(
             """SELECT o.filled_quantity, coalesce(sum(f.quantity), 0), i.quantity, o.state FROM paper_trading.orders o
@@ -88,9 +94,9 @@ def test_every_filled_order_is_filled_by_its_fills(month: tuple[Home, dict[str, 
     assert all(filled == wanted for filled, _, wanted, state in rows if state == "FILLED")
 
 
-def test_no_decision_is_filled_at_or_before_the_close_that_made_it(month: tuple[Home, dict[str, Any]]) -> None:
+def test_no_decision_is_filled_at_or_before_the_close_that_made_it(weeks: tuple[Home, dict[str, Any]]) -> None:
     """DESIGN §2: a fill at the close that made the decision is profit nobody could have had."""
-    home, _ = month
+    home, _ = weeks
     with home.rows() as connection:
         earliest = connection.execute(
             """SELECT min(f.filled_at - d.as_of)
@@ -101,9 +107,9 @@ def test_no_decision_is_filled_at_or_before_the_close_that_made_it(month: tuple[
     assert earliest[0] > timedelta(0)
 
 
-def test_breakers_and_ladder_act_exactly_where_they_must(month: tuple[Home, dict[str, Any]]) -> None:
+def test_breakers_and_ladder_act_exactly_where_they_must(weeks: tuple[Home, dict[str, Any]]) -> None:
     """R5, R6: worked out again from equity and trades alone; one act too few or too many fails."""
-    home, _ = month
+    home, _ = weeks
     with home.rows() as connection:
         marks = connection.execute("SELECT at, equity, peak FROM paper_trading.equity ORDER BY at").fetchall()
         trades = connection.execute("SELECT closed_at, profit FROM paper_trading.trades ORDER BY closed_at").fetchall()
@@ -137,9 +143,9 @@ def test_breakers_and_ladder_act_exactly_where_they_must(month: tuple[Home, dict
     assert first_fast == (fast[0] if fast else None)
 
 
-def test_every_order_can_be_traced_and_computed_again(month: tuple[Home, dict[str, Any]]) -> None:
+def test_every_order_can_be_traced_and_computed_again(weeks: tuple[Home, dict[str, Any]]) -> None:
     """D1, X6: an order nobody can explain, or whose decision cannot be repeated, is an order nobody can trust."""
-    home, _ = month
+    home, _ = weeks
     with home.rows() as connection:
         orders = [row[0] for row in connection.execute("SELECT client_order_id FROM paper_trading.orders ORDER BY 1")]
     traced = home.json("trace", orders[0])
@@ -151,9 +157,9 @@ def test_every_order_can_be_traced_and_computed_again(month: tuple[Home, dict[st
         assert home.run("verify", order).returncode == 0
 
 
-def test_a_changed_answer_is_found_by_verify(month: tuple[Home, dict[str, Any]]) -> None:
+def test_a_changed_answer_is_found_by_verify(weeks: tuple[Home, dict[str, Any]]) -> None:
     """X6: a verification that would also pass on forged evidence verifies nothing."""
-    home, _ = month
+    home, _ = weeks
     with home.rows() as connection:
         order, forecast, raw = connection.execute(
             """SELECT i.client_order_id, f.forecast_id, f.raw_answer FROM paper_trading.intents i
@@ -174,9 +180,9 @@ def test_a_changed_answer_is_found_by_verify(month: tuple[Home, dict[str, Any]])
             )
 
 
-def test_the_crash_was_seen(month: tuple[Home, dict[str, Any]]) -> None:
+def test_the_crash_was_seen(weeks: tuple[Home, dict[str, Any]]) -> None:
     """M1: a replay that skipped the violent minutes of 5 August would prove nothing about stops."""
-    home, _ = month
+    home, _ = weeks
     with home.rows() as connection:
         low = connection.execute(
             "SELECT min(low) FROM market.rollups WHERE symbol = 'BTC/USDT' AND timeframe = '1h' AND opened_at >= %s",
@@ -191,9 +197,9 @@ def test_the_crash_was_seen(month: tuple[Home, dict[str, Any]]) -> None:
     assert {regime for (regime,) in regimes} & {"volatile_bear", "trending_bear"}
 
 
-def test_running_it_again_adds_nothing(month: tuple[Home, dict[str, Any]]) -> None:
+def test_running_it_again_adds_nothing(weeks: tuple[Home, dict[str, Any]]) -> None:
     """D1: a rerun that writes a second order, fill or decision would double a real position."""
-    home, summary = month
+    home, summary = weeks
     again = home.replay(_FIRST, _END)
     assert {name: value for name, value in again.items() if name != "report"} == {
         name: value for name, value in summary.items() if name != "report"
