@@ -30,7 +30,7 @@ types: setup
 
 test: lint types
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py
 
 # The long forms: twenty kills of the replay instead of one, a crash after every commit instead of every third, four

@@ -34,7 +34,7 @@ from triplegain_pipelines.store.streams import read_stream_states
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-MINUTES = int(os.environ.get("TRIPLEGAIN_SOAK_MINUTES", "12"))
+MINUTES = int(os.environ.get("TRIPLEGAIN_SOAK_MINUTES", "8"))
 SEED = int(os.environ.get("TRIPLEGAIN_SOAK_SEED", "3"))
 SPEED = 30.0  # a minute of the market takes two seconds
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")

@@ -17,7 +17,7 @@ from triplegain_pipelines.domain.orders import Leg, OrderState, Side
 
 pytestmark = pytest.mark.integration
 
-MARKET, STOP = intent(), intent(Leg.STOP, trigger="9500.049", quantity="0.1000000099")
+MARKET, STOP = intent(), intent(Leg.STOP, trigger="9500.049", quantity="0.1")
 EXPIRY = START + FIVE_SECONDS
 UNANSWERED = Reply("no", 500)
 # What every request has and no test foresees.

@@ -172,15 +172,15 @@ def test_the_search_finds_what_is_there(written: Written, tmp_path: Path) -> Non
 
 @contextmanager
 def forgetting() -> Iterator[None]:
-    """What is remembered in here is forgotten at the end: to other tests it is no secret."""
-    before = secrets._forms, secrets._pattern
+    """What other tests remembered is none in here, and what is remembered in here is none to other tests."""
+    before, secrets._forms = secrets._forms, frozenset()
     try:
         yield
     finally:
-        secrets._forms, secrets._pattern = before
+        secrets._forms = before
 
 
-@examples(deadline=None, max_examples=25)
+@examples(deadline=None)
 @given(
     secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60),
     around=st.text(max_size=10),
