@@ -7,7 +7,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from builders import ACCOUNT, BTC, ETH, ROOMY, START, TradingFloor, decision, limits, store_decisions, trading_floor
+from builders import (
+    ACCOUNT,
+    BTC,
+    ETH,
+    MARKET,
+    ROOMY,
+    START,
+    TradingFloor,
+    decision,
+    limits,
+    store_decisions,
+    trading_floor,
+)
 
 from triplegain_pipelines.books_commands import deposit
 from triplegain_pipelines.domain.decisions import Action, Decision, Direction
@@ -19,7 +31,7 @@ from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.broker import VenueTraits
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.order_path import OrderPath
-from triplegain_pipelines.store import heartbeats, live_armings, turnover
+from triplegain_pipelines.store import heartbeats, live_armings, new_risk
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.live_armings import Arming
 
@@ -200,8 +212,9 @@ def test_the_days_volume_counts_what_was_ordered_and_nothing_else(database: Data
 
     def ordered() -> Decimal:
         with database.connection() as connection:
-            day = floor.clock.now().replace(hour=0, minute=0)
-            return turnover.entries_ordered(connection, "paper_trading", ACCOUNT, day)
+            now = floor.clock.now()
+            day = now.replace(hour=0, minute=0)
+            return new_risk.read(connection, "paper_trading", ACCOUNT, MARKET, "", now, day).ordered
 
     assert act(floor, decision(as_of=START)) == ("DONE", "VENUE_FILLED")
     assert ordered() == 300

@@ -15,6 +15,7 @@ from triplegain_pipelines.domain.orders import Leg, OrderState
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store import accounts, breakers, orders, outbox, positions, risk_state, standing
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.store.decisions import read_decision
 from triplegain_pipelines.store.standing import Standing
 
 pytestmark = pytest.mark.integration
@@ -30,6 +31,7 @@ def one_by_one(floor: TradingFloor, decision_id) -> Standing:
     with floor.database.connection() as connection:
         return Standing(
             decision_id=decision_id,
+            decision=read_decision(connection, decision_id),
             row=outbox.read(connection, SCHEMA, "test", decision_id),
             made=orders.of_decision(connection, SCHEMA, "test", decision_id),
             alive=orders.alive(connection, SCHEMA, "test"),
@@ -37,6 +39,16 @@ def one_by_one(floor: TradingFloor, decision_id) -> Standing:
             cash=accounts.balance(connection, SCHEMA, "test", "USDT"),
             risk=risk_state.read(connection, SCHEMA, "test"),
             breakers=breakers.read(connection, "test"),
+            superseded=bool(
+                connection.execute(
+                    """SELECT FROM research.consensus_decisions later JOIN paper_trading.outbox USING (decision_id),
+                              research.consensus_decisions d
+                       WHERE d.decision_id = %s AND later.symbol = d.symbol AND later.as_of > d.as_of
+                           AND status <> 'PENDING'""",
+                    [decision_id],
+                ).fetchone()
+                is not None
+            ),
         )
 
 

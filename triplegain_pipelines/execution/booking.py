@@ -75,8 +75,12 @@ def record_all(transaction: AccountTransaction, answers: Sequence[Answer]) -> No
     reported = [fill for answer in answers for fill in answer.reported.fills]
     new = fills.insert(transaction.connection, transaction.schema, transaction.account, reported)
     by_id = {answer.order.client_order_id: answer.order for answer in answers}
+    closed: set[str] = set()
     for fill in sorted(new, key=lambda fill: (fill.filled_at, fill.trade_id)):
-        _book(transaction, by_id[fill.client_order_id], fill)
+        if _book(transaction, by_id[fill.client_order_id], fill) is None:
+            closed.add(fill.symbol)
+        else:
+            closed.discard(fill.symbol)
     new_of = {name: [fill for fill in new if fill.client_order_id == name] for name in by_id}
     followed = [_followed(answer, new_of[answer.order.client_order_id]) for answer in answers]
     reduced: dict[str, tuple[Order, Decimal]] = {}
@@ -87,8 +91,9 @@ def record_all(transaction: AccountTransaction, answers: Sequence[Answer]) -> No
         if changed is not answer.order and changed.intent.leg.reduces_risk and changed.state.is_final:
             price = max(own, key=lambda fill: fill.filled_at).price if own else changed.intent.decided_price
             reduced[changed.intent.symbol] = (changed, price)
-    for order, price in reduced.values():
-        write_off_dust(transaction, order, price)
+    for symbol, (order, price) in reduced.items():
+        if symbol not in closed:
+            write_off_dust(transaction, order, price)
 
 
 def change_order(
@@ -220,7 +225,8 @@ def _reason(answer: Answer, new: Sequence[Fill]) -> ReasonCode:
     return answer.reason
 
 
-def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> None:
+def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> Position | None:
+    """Book a new fill; the position that is open after it."""
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
     ledger.post(connection, schema, fill_postings(account, fill))
     transaction.note(
@@ -248,7 +254,7 @@ def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> None:
             unaccounted=unaccounted,
         )
     if part is None:
-        return
+        return before
     stop_loss, take_profit = _levels(transaction, order) if before is None else (None, None)
     after, trade = apply_fill(before, part, order.intent, stop_loss=stop_loss, take_profit=take_profit)
     if after is not None:
@@ -256,14 +262,17 @@ def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> None:
         _note_position(transaction, before, after)
     if trade is not None:
         _close(transaction, trade)
+    return after
 
 
 def _levels(transaction: AccountTransaction, order: Order) -> tuple[Decimal | None, Decimal | None]:
     """Stop and target that risk let through with the order's proposal."""
-    verdict = verdicts.read(transaction.connection, transaction.schema, order.proposal_id)
-    if verdict is None or order.intent.leg is not Leg.ENTRY:
+    if order.intent.leg is not Leg.ENTRY:
         return None, None
-    outcome = proposal_from(verdict.outcome)
+    text = verdicts.read_outcome(transaction.connection, transaction.schema, order.proposal_id)
+    if text is None:
+        return None, None
+    outcome = proposal_from(text)
     return outcome.stop_loss, outcome.take_profit
 
 

@@ -12,15 +12,17 @@ from triplegain_pipelines.domain.errors import UnavailableError
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState, BreakerStates
+from triplegain_pipelines.domain.timeframes import floor_to
 from triplegain_pipelines.execution import disk
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk
 from triplegain_pipelines.risk.modes import no_new_risk, no_order
-from triplegain_pipelines.store import breakers
-from triplegain_pipelines.store.findings import clock_trusted
+from triplegain_pipelines.store import new_risk
+from triplegain_pipelines.store.breakers import HEARTBEAT
 from triplegain_pipelines.store.heartbeats import CLOCK, GUARDIAN, RECONCILED, last_beat
-from triplegain_pipelines.store.live_armings import armed_until
+from triplegain_pipelines.store.new_risk import Grounds
 from triplegain_pipelines.store.orders import Order
 
+_DAY = timedelta(days=1)
 _CLOCK_SKEW = timedelta(seconds=1)
 _PRICE_AGE = timedelta(seconds=60)
 _CLOCK_AGE = timedelta(minutes=15)  # three comparisons of the stream service
@@ -40,16 +42,17 @@ def refusal(
     valid_until: datetime,
     states: BreakerStates,
     alive: Sequence[Order],
+    grounds: Grounds,
 ) -> Reason | None:
     """Why no new risk may be taken in `symbol` now, or None. `alive` are the account's other unfinished orders."""
     at = transaction.at
-    forbidden = no_new_risk(transaction.mode, stopped=transaction.stopped) or _not_live(transaction)
+    forbidden = no_new_risk(transaction.mode, stopped=transaction.stopped) or _not_live(transaction, grounds)
     if forbidden is not None or at > valid_until:
         return forbidden or expired(valid_until, at)
     missing = [name.value for name in BreakerName if name not in states]
     if missing:
         return Reason(ReasonCode.BREAKER_MISSING, {"missing": " ".join(missing)})
-    stale = _stale_heartbeat(transaction) or _distrusted_clock(transaction) or _no_room(transaction)
+    stale = _stale_heartbeat(transaction, grounds) or _distrusted_clock(transaction, grounds) or _no_room(transaction)
     if stale:
         return stale
     unresolved = [order for order in alive if order.intent.symbol == symbol and order.is_unresolved]
@@ -66,7 +69,14 @@ def refusal(
 def guardian_watches(transaction: AccountTransaction) -> bool:
     """Whether a guardian looks after the account, which holds what cannot rest at the venue."""
     beat = last_beat(transaction.connection, GUARDIAN, transaction.account)
-    return beat is not None and -_CLOCK_SKEW <= transaction.at - beat <= _GUARDIAN_SILENT
+    return _is_recent(beat, transaction.at, _GUARDIAN_SILENT)
+
+
+def grounds_of(transaction: AccountTransaction) -> Grounds:
+    """What new risk would rest on now, beside the books."""
+    desk, at = transaction.desk, transaction.at
+    day = floor_to(at, _DAY)
+    return new_risk.read(transaction.connection, desk.schema, desk.account, desk.market, desk.config_hash, at, day)
 
 
 def expired(valid_until: datetime, at: datetime) -> Reason:
@@ -98,18 +108,18 @@ def current_prices(
     return prices
 
 
-def _not_live(transaction: AccountTransaction) -> Reason | None:
+def _not_live(transaction: AccountTransaction, grounds: Grounds) -> Reason | None:
     """Why real money may take no new risk: nobody armed it, the books may differ, or nobody would hold its target."""
     if not transaction.desk.live:
         return None
-    connection, account, at = transaction.connection, transaction.account, transaction.at
-    if armed_until(connection, account, at, transaction.desk.config_hash) is None:
+    account, at = transaction.account, transaction.at
+    if grounds.armed_until is None:
         return Reason(ReasonCode.LIVE_NOT_ARMED, {"account": account, "now": at.isoformat()})
-    compared = last_beat(connection, RECONCILED, account)
-    if compared is None or not -_CLOCK_SKEW <= at - compared <= _RECONCILED_AGE:
+    compared, watched = grounds.beats.get(RECONCILED), grounds.beats.get(GUARDIAN)
+    if not _is_recent(compared, at, _RECONCILED_AGE):
         last = compared.isoformat() if compared else "never"
         return Reason(ReasonCode.NOT_RECONCILED, {"last": last, "now": at.isoformat()})
-    if transaction.desk.broker.traits.holds_pairs or guardian_watches(transaction):
+    if transaction.desk.broker.traits.holds_pairs or _is_recent(watched, at, _GUARDIAN_SILENT):
         return None
     return Reason(ReasonCode.GUARDIAN_MISSING, {"account": account})
 
@@ -124,25 +134,28 @@ def _no_room(transaction: AccountTransaction) -> Reason | None:
     return Reason(ReasonCode.DISK_LOW, {"folder": str(room.folder), "free": f"{room.free // disk.MEBIBYTE} MiB"})
 
 
-def _distrusted_clock(transaction: AccountTransaction) -> Reason | None:
+def _distrusted_clock(transaction: AccountTransaction, grounds: Grounds) -> Reason | None:
     market, at = transaction.desk.market, transaction.at
     if transaction.desk.clock_compared:
-        compared = last_beat(transaction.connection, CLOCK, market)
-        if compared is None or not -_CLOCK_SKEW <= at - compared <= _CLOCK_AGE:
+        compared = grounds.beats.get(CLOCK)
+        if not _is_recent(compared, at, _CLOCK_AGE):
             last = compared.isoformat() if compared else "never"
             return Reason(ReasonCode.CLOCK_DISTRUSTED, {"market": market, "compared": last, "now": at.isoformat()})
-    if clock_trusted(transaction.connection, market, at):
+    if grounds.clock_trusted:
         return None
     return Reason(ReasonCode.CLOCK_DISTRUSTED, {"market": market})
 
 
-def _stale_heartbeat(transaction: AccountTransaction) -> Reason | None:
-    beat = breakers.last_beat(transaction.connection, transaction.desk.account)
-    allowed = timedelta(seconds=transaction.desk.limits.heartbeat_seconds)
-    # A beat from the future is a clock that is wrong, ours or the sensor's: its age means nothing.
-    if beat is not None and -_CLOCK_SKEW <= transaction.at - beat <= allowed:
+def _stale_heartbeat(transaction: AccountTransaction, grounds: Grounds) -> Reason | None:
+    beat = grounds.beats.get(HEARTBEAT)
+    if _is_recent(beat, transaction.at, timedelta(seconds=transaction.desk.limits.heartbeat_seconds)):
         return None
     return Reason(
         ReasonCode.HEARTBEAT_STALE,
         {"last": beat.isoformat() if beat else "never", "now": transaction.at.isoformat()},
     )
+
+
+def _is_recent(beat: datetime | None, at: datetime, allowed: timedelta) -> bool:
+    """A beat from the future is a clock that is wrong, ours or the other's: its age means nothing."""
+    return beat is not None and -_CLOCK_SKEW <= at - beat <= allowed

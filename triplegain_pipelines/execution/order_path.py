@@ -34,6 +34,7 @@ from triplegain_pipelines.execution.steps import (
     queued,
     refuse,
     standing_of,
+    stored,
 )
 from triplegain_pipelines.risk.modes import no_new_risk, no_order
 from triplegain_pipelines.risk.preflight import out_of_band
@@ -325,6 +326,7 @@ class OrderPath:
             valid_until=valid_until,
             states=states,
             alive=[other for other in alive if other.client_order_id != order.client_order_id],
+            grounds=fence.grounds_of(transaction),
         )
         return refused or _moved_away(transaction, order, valid_until)
 
@@ -360,7 +362,7 @@ def _settling(transaction: AccountTransaction, decision_id: UUID) -> _Settling:
     standing = standing_of(transaction, decision_id)
     row = queued(transaction, decision_id, standing.row)
     order = own_order(standing.made)
-    symbol = order.intent.symbol if order else decision_of(transaction, decision_id).symbol
+    symbol = stored(decision_id, standing.decision).symbol
     working = order is not None and order.submitted_at is not None and not order.state.is_final
     mending = None if working else prepare(transaction, symbol, standing)
     nothing_left = mending is not None and mending.is_empty

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,24 +12,22 @@ from triplegain_pipelines.domain.money import rounded_down
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import Proposal, Verdict
-from triplegain_pipelines.domain.timeframes import floor_to
 from triplegain_pipelines.execution import fence
 from triplegain_pipelines.execution.books import Books, books_of, unresolved_symbols
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.execution.documents import VerdictInputs, inputs_text, proposal_from, proposal_text
 from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.sending import cancel, request_cancel
-from triplegain_pipelines.execution.steps import Step, decision_of, own_order, queued, refuse, standing_of
+from triplegain_pipelines.execution.steps import Step, own_order, queued, refuse, standing_of, stored
 from triplegain_pipelines.portfolio.proposals import propose
 from triplegain_pipelines.risk.engine import RISK_VERSION, assess
 from triplegain_pipelines.risk.preflight import Surface, preflight
-from triplegain_pipelines.store import market_states, outbox, verdicts
+from triplegain_pipelines.store import verdicts
 from triplegain_pipelines.store.events import EventKind
+from triplegain_pipelines.store.new_risk import Grounds
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.standing import Standing
-from triplegain_pipelines.store.turnover import entries_ordered
 
-_DAY = timedelta(days=1)
 VenueBalances = Mapping[str, Decimal] | Reason | None
 """What the venue holds by currency; None where it keeps no balances, a reason where it could not be asked."""
 
@@ -109,9 +106,8 @@ def decide(
         return Step(goes_on=False, reason=Reason(row.reason or ReasonCode.WITHIN_LIMITS)), ()
     if made is not None and made.state is not OrderState.LOST:
         return Step(goes_on=True, reason=Reason(ReasonCode.WITHIN_LIMITS)), ()
-    decision = decision_of(transaction, decision_id)
-    books = books_of(transaction.account, found)
-    asked = _asked(transaction, books, decision)
+    decision, books = stored(decision_id, found.decision), books_of(transaction.account, found)
+    asked = _superseded(decision) if found.superseded else _asked(transaction, books, decision)
     if isinstance(asked, Reason):
         return refuse(transaction, decision_id, asked), ()
     proposal, prices = asked
@@ -130,7 +126,7 @@ def _asked(
     transaction: AccountTransaction, books: Books, decision: Decision
 ) -> tuple[Proposal, Mapping[str, Decimal]] | Reason:
     """What the decision asks for, with the prices of now; or why it asks for nothing, or may not ask."""
-    halted = fence.halted(transaction) or _superseded(transaction, decision)
+    halted = fence.halted(transaction)
     if halted is not None:
         return halted
     if transaction.at > decision.valid_until and books.position(decision.symbol) is None:
@@ -147,12 +143,9 @@ def _asked(
     return unknown if unknown is not None and proposal.kind.adds_risk else (proposal, prices)
 
 
-def _superseded(transaction: AccountTransaction, decision: Decision) -> Reason | None:
+def _superseded(decision: Decision) -> Reason:
     """That a later decision in the symbol was acted on already: this one is an opinion that nobody holds any more."""
-    place = (transaction.connection, transaction.schema, transaction.account)
-    if outbox.superseded(*place, decision.symbol, decision.as_of):
-        return Reason(ReasonCode.SUPERSEDED, {"symbol": decision.symbol, "as_of": decision.as_of.isoformat()})
-    return None
+    return Reason(ReasonCode.SUPERSEDED, {"symbol": decision.symbol, "as_of": decision.as_of.isoformat()})
 
 
 def _prices(
@@ -171,17 +164,19 @@ def _prices(
 
 def _judge(transaction: AccountTransaction, books: Books, asked: _Asked, balances: VenueBalances) -> Step:
     decision, adds = asked.decision, asked.proposal.kind.adds_risk
-    if adds:
+    grounds = fence.grounds_of(transaction) if adds else None
+    if grounds is not None:
         reason = fence.refusal(
             transaction,
             symbol=decision.symbol,
             valid_until=decision.valid_until,
             states=books.breakers,
             alive=asked.alive,
+            grounds=grounds,
         )
         if reason is not None:
             return refuse(transaction, decision.decision_id, reason)
-    verdict = _verdict(transaction, books, asked)
+    verdict = _verdict(transaction, books, asked, grounds)
     reason = verdict.reasons[0] if verdict.reasons else Reason(ReasonCode.WITHIN_LIMITS)
     if not verdict.allows:
         return refuse(transaction, decision.decision_id, reason)
@@ -213,18 +208,21 @@ def _against(desk: Desk, asked: _Asked, intent: Intent, balances: VenueBalances)
     return next(iter(preflight(intent, surface, desk.limits)), None)
 
 
-def _verdict(transaction: AccountTransaction, books: Books, asked: _Asked) -> Verdict:
-    """The engine's verdict, written with its inputs. After a lost order the first one stands, or is made smaller."""
+def _verdict(transaction: AccountTransaction, books: Books, asked: _Asked, grounds: Grounds | None) -> Verdict:
+    """The engine's verdict, written with its inputs. After a lost order the first one stands, or is made smaller.
+
+    What makes a position smaller has no `grounds`: neither the market nor the day's volume speaks against it.
+    """
     connection, desk, at = transaction.connection, transaction.desk, transaction.at
     # A verdict is stored together with the decision's first order, or with its end.
     stored = None if asked.attempt == 1 else verdicts.read(connection, desk.schema, asked.proposal.proposal_id)
     proposal = proposal_from(stored.document) if stored else asked.proposal
-    ordered = entries_ordered(connection, desk.schema, desk.account, floor_to(at, _DAY))
+    ordered = Decimal(0) if grounds is None else grounds.ordered
     inputs = VerdictInputs(
         proposal=proposal,
         portfolio=books.portfolio(asked.prices, at, unresolved_symbols(asked.alive), ordered),
         breakers=tuple(books.breakers.values()),
-        market=market_states.newest(connection, desk.market, at),
+        market=None if grounds is None else grounds.market,
         limits=desk.limits,
         instrument=desk.instrument(proposal.symbol),
         fee_rate=desk.fee_rate,

@@ -80,7 +80,15 @@ def decision_of(transaction: AccountTransaction, decision_id: UUID) -> Decision:
     Raises:
         InputError: it is not stored.
     """
-    decision = read_decision(transaction.connection, decision_id)
+    return stored(decision_id, read_decision(transaction.connection, decision_id))
+
+
+def stored(decision_id: UUID, decision: Decision | None) -> Decision:
+    """The `decision` that was looked for by its id.
+
+    Raises:
+        InputError: there is none.
+    """
     if decision is None:
         msg = f"there is no decision {decision_id}; store it before queueing it"
         raise InputError(msg)

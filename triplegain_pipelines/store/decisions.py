@@ -20,8 +20,8 @@ from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.store.bulk import stage
 
 _TABLE = ("research", "consensus_decisions")
-_NAMES = tuple(one.name for one in fields(Decision))
-_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
+NAMES = tuple(one.name for one in fields(Decision))
+_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, NAMES))
 
 
 def save_decisions(connection: psycopg.Connection, decisions: Sequence[Decision]) -> int:
@@ -76,7 +76,7 @@ def read_pooled(connection: psycopg.Connection, account: str, before: datetime) 
 def _read(connection: psycopg.Connection, condition: LiteralString, parameters: Sequence[object]) -> list[Decision]:
     query = _selection(condition)
     with connection.cursor(row_factory=dict_row) as cursor:
-        return [_decision(row) for row in cursor.execute(query, parameters)]
+        return [from_row(row) for row in cursor.execute(query, parameters)]
 
 
 @cache
@@ -86,7 +86,8 @@ def _selection(condition: LiteralString) -> bytes:
     return query.format(_COLUMNS, sql.Identifier(*_TABLE), sql.SQL(condition)).as_bytes(None)
 
 
-def _decision(row: dict[str, Any]) -> Decision:
+def from_row(row: dict[str, Any]) -> Decision:
+    """The decision in a row of its table, by the names of its columns."""
     row["forecast_ids"] = tuple(row["forecast_ids"])
     row["regime"] = Regime(row["regime"])
     row["action"] = Action(row["action"])
@@ -95,7 +96,7 @@ def _decision(row: dict[str, Any]) -> Decision:
 
 
 def _row(decision: Decision) -> dict[str, object]:
-    row: dict[str, object] = {name: getattr(decision, name) for name in _NAMES}
+    row: dict[str, object] = {name: getattr(decision, name) for name in NAMES}
     row |= {name: str(row[name]) for name in ("decision_id", "snapshot_id", "size_factor", "leverage")}
     row |= {name: getattr(decision, name).value for name in ("regime", "action", "reason_code")}
     row["target_quantity"] = None if decision.target_quantity is None else format(decision.target_quantity, "f")
@@ -105,7 +106,7 @@ def _row(decision: Decision) -> dict[str, object]:
 
 
 def _columns_of(alias: str) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in _NAMES)
+    return sql.SQL(", ").join(sql.Identifier(alias, name) for name in NAMES)
 
 
 def decided_symbols(connection: psycopg.Connection, account: str) -> tuple[str, ...]:

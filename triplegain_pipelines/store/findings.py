@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -56,7 +56,7 @@ _IDS: LiteralString = """
     WHERE venue = %(venue)s AND symbol = %(symbol)s AND at >= %(start)s AND at < %(end)s
 """
 # The newest is what holds now: an older one that was never settled may come from a run that died.
-_NEWEST_SKEW: LiteralString = """
+NEWEST_SKEW: LiteralString = """
     SELECT detail FROM market.data_findings
     WHERE venue = %(venue)s AND symbol = '*' AND code = 'CLOCK_SKEW' AND settled_at IS NULL AND at <= %(now)s
     ORDER BY at DESC LIMIT 1
@@ -166,9 +166,16 @@ def clock_trusted(connection: psycopg.Connection, venue: str, now: datetime) -> 
     False while the newest finding of CLOCK_SKEW that is not settled says that it refuses. No measurement at all is not
     seen here: that the clock is measured is the measuring service's heartbeat.
     """
-    row = connection.execute(_NEWEST_SKEW, {"venue": venue, "now": now}).fetchone()
-    # A finding without the mark cannot be read, and what cannot be read is not trusted.
-    return row is None or row[0].get("refuses") == 0
+    row = connection.execute(NEWEST_SKEW, {"venue": venue, "now": now}).fetchone()
+    return is_trusted(row[0] if row else None)
+
+
+def is_trusted(skew: Mapping[str, Any] | None) -> bool:
+    """Whether the newest finding of CLOCK_SKEW, or that there is none, lets our clock be trusted.
+
+    A finding without the mark cannot be read, and what cannot be read is not trusted.
+    """
+    return skew is None or skew.get("refuses") == 0
 
 
 def findings_frame(findings: Sequence[StoredFinding]) -> pl.DataFrame:

@@ -6,9 +6,15 @@ An arming counts from its time on until it expires or is ended. Nothing else mak
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
+
+ARMED_UNTIL: LiteralString = """
+    SELECT max(expires_at) FROM ops.live_armings
+    WHERE account = %(account)s AND disarmed_at IS NULL AND armed_at <= %(at)s AND expires_at > %(at)s
+        AND config_hash = %(config_hash)s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,7 @@ def armed_until(connection: psycopg.Connection, account: str, at: datetime, conf
     An arming from the future counts as none: then a clock is wrong. So does one under other settings than those of
     `config_hash`: limits and seats that were changed since are not what was validated and armed.
     """
-    row = connection.execute(
-        """SELECT max(expires_at) FROM ops.live_armings
-           WHERE account = %(account)s AND disarmed_at IS NULL AND armed_at <= %(at)s AND expires_at > %(at)s
-               AND config_hash = %(config_hash)s""",
-        {"account": account, "at": at, "config_hash": config_hash},
-    ).fetchone()
+    row = connection.execute(ARMED_UNTIL, {"account": account, "at": at, "config_hash": config_hash}).fetchone()
     return row[0] if row else None
 
 

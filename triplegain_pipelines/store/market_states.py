@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.risk import MarketState
 
-_OLDEST = timedelta(hours=2)
+OLDEST = timedelta(hours=2)
+NEWEST: LiteralString = """
+    SELECT as_of, document FROM research.market_states
+    WHERE venue = %(venue)s AND as_of <= %(at)s AND as_of >= %(oldest)s ORDER BY as_of DESC LIMIT 1"""
 
 
 def newest(connection: psycopg.Connection, venue: str, at: datetime) -> MarketState | None:
     """The newest state of the market known at `at`, at most two hours old; None where there is none."""
-    row = connection.execute(
-        """SELECT as_of, document FROM research.market_states
-           WHERE venue = %s AND as_of <= %s AND as_of >= %s ORDER BY as_of DESC LIMIT 1""",
-        [venue, at, at - _OLDEST],
-    ).fetchone()
+    row = connection.execute(NEWEST, {"venue": venue, "at": at, "oldest": at - OLDEST}).fetchone()
     if row is None:
         return None
     return from_document(row[0], row[1])

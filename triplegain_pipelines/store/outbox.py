@@ -73,19 +73,6 @@ def read(connection: psycopg.Connection, schema: str, account: str, decision_id:
     return _row(row) if row else None
 
 
-def superseded(connection: psycopg.Connection, schema: str, account: str, symbol: str, as_of: datetime) -> bool:
-    """Whether a later decision of the account in `symbol` than that of `as_of` was acted on, or ended, already."""
-    row = connection.execute(
-        statement(
-            """SELECT EXISTS (SELECT FROM research.consensus_decisions d JOIN {schema}.outbox o USING (decision_id)
-                              WHERE d.account = %s AND d.symbol = %s AND d.as_of > %s AND o.status <> 'PENDING')""",
-            schema,
-        ),
-        [account, symbol, as_of],
-    ).fetchone()
-    return bool(row and row[0])
-
-
 def waiting(connection: psycopg.Connection, schema: str, account: str) -> list[OutboxRow]:
     """The account's unfinished decisions, oldest first."""
     rows = connection.execute(

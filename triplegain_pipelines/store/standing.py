@@ -11,12 +11,14 @@ from uuid import UUID
 
 import psycopg
 
+from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.risk.state import RiskState
+from triplegain_pipelines.store import decisions
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.outbox import OutboxRow, OutboxStatus
 from triplegain_pipelines.store.statements import statement
@@ -43,19 +45,27 @@ _STANDING: LiteralString = """
                 evaluated_at, day_opened_equity, day_flow)
             FROM {schema}.risk_state WHERE account = %(account)s),
         (SELECT json_agg(json_build_array(name, state, changed_at, reason, trials_left) ORDER BY name)
-            FROM ops.breakers WHERE account = %(account)s))::text"""
+            FROM ops.breakers WHERE account = %(account)s),
+        (SELECT EXISTS (
+            SELECT FROM research.consensus_decisions d JOIN research.consensus_decisions later
+                ON later.account = d.account AND later.symbol = d.symbol AND later.as_of > d.as_of
+            JOIN {schema}.outbox o ON o.decision_id = later.decision_id
+            WHERE d.decision_id = %(decision)s AND o.status <> 'PENDING')))::text, {columns}
+    FROM (SELECT) AS alone LEFT JOIN research.consensus_decisions ON decision_id = %(decision)s"""
 _exact = partial(json.loads, parse_float=Decimal, parse_int=Decimal)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A decision's row in the outbox and its orders, beside the account's books.
+    """A decision, its row in the outbox and its orders, beside the account's books.
 
     `made` are the decision's orders by leg and attempt, `alive` the account's unfinished ones as `orders.alive` has
-    them. Cash is in the account's currency; a breaker without a row is left out.
+    them. Cash is in the account's currency; a breaker without a row is left out. `superseded` says that
+    a later decision of the account in the same symbol was acted on, or ended, already.
     """
 
     decision_id: UUID
+    decision: Decision | None
     row: OutboxRow | None
     made: list[Order]
     alive: list[Order]
@@ -63,6 +73,7 @@ class Standing:
     cash: Decimal
     risk: RiskState
     breakers: dict[BreakerName, Breaker]
+    superseded: bool
 
     def position(self, symbol: str) -> Position | None:
         """The open position in `symbol`, or None."""
@@ -76,15 +87,19 @@ def read(connection: psycopg.Connection, schema: str, account: str, decision_id:
         InputError: it has no risk state, so nothing may be risked.
     """
     found = connection.execute(
-        statement(_STANDING, schema), {"account": account, "decision": decision_id, "currency": currency}
+        statement(_STANDING, schema, decisions.NAMES),
+        {"account": account, "decision": decision_id, "currency": currency},
     ).fetchone()
-    row, orders, positions, cash, risk, breakers = _exact(found[0]) if found else (None,) * 6
+    text, *columns = found or ("[null, null, null, null, null, null, null]",)
+    row, orders, positions, cash, risk, breakers, superseded = _exact(text)
+    decision = dict(zip(decisions.NAMES, columns, strict=True)) if columns and columns[0] is not None else None
     if risk is None:
         msg = f"the account {account!r} has no risk state in {schema}; open the account before trading with it"
         raise InputError(msg)
     known = [_order(account, one) for one in orders or ()]
     return Standing(
         decision_id=decision_id,
+        decision=None if decision is None else decisions.from_row(decision),
         row=_row(decision_id, row) if row else None,
         made=sorted(
             (order for order in known if order.intent.decision_id == decision_id),
@@ -95,6 +110,7 @@ def read(connection: psycopg.Connection, schema: str, account: str, decision_id:
         cash=Decimal(0) if cash is None else cash,
         risk=_risk(risk),
         breakers={breaker.name: breaker for breaker in map(_breaker, breakers or ())},
+        superseded=bool(superseded),
     )
 
 

@@ -63,6 +63,14 @@ def insert(
     )
 
 
+def read_outcome(connection: psycopg.Connection, schema: str, proposal_id: UUID) -> str | None:
+    """The proposal as risk let it through, or None; its inputs are many times as long."""
+    row = connection.execute(
+        statement("SELECT outcome FROM {schema}.verdicts WHERE proposal_id = %s", schema), [proposal_id]
+    ).fetchone()
+    return row[0] if row else None
+
+
 def read(connection: psycopg.Connection, schema: str, proposal_id: UUID) -> StoredVerdict | None:
     """The proposal with its verdict, or None."""
     row = connection.execute(
