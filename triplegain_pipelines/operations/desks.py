@@ -1,5 +1,6 @@
 """Puts a desk together: an account's clock, prices and venue under the profile's limits."""
 
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 
@@ -13,6 +14,7 @@ from triplegain_pipelines.execution.paper_venue import PaperVenue, costs_of
 from triplegain_pipelines.operations.feed import simulated_market
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.store import orders, positions
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import decided_symbols
 from triplegain_pipelines.store.overview import read_overviews
@@ -24,9 +26,12 @@ _PER_BASIS_POINT = Decimal("0.0001")
 def session_desk(database: Database, session: Session) -> Desk:
     """The desk of the session's account: on paper, or at the venue where the profile trades real money.
 
+    It trades what the account still holds too: a symbol that left the profile meanwhile has to be guarded and closed.
+
     Raises:
         UnavailableError: the venue does not tell the rules it trades by.
     """
+    session = replace(session, symbols=_with_held(database, session))
     if not session.live:
         return paper_desk(database, session, session.clock, current_prices(session))
     try:
@@ -133,6 +138,16 @@ def current_prices(session: Session) -> PriceSource:
     from triplegain_pipelines.market.venues.ticker import TickerPrices
 
     return TickerPrices(session.settings.venues.of(session.venue), session.clock)
+
+
+def _with_held(database: Database, session: Session) -> tuple[str, ...]:
+    """The session's symbols, and those that the account has positions or unfinished orders in."""
+    if session.replay:
+        return session.symbols
+    with database.connection() as connection:
+        held = {one.symbol for one in positions.read_all(connection, session.schema, session.account)}
+        held |= {one.intent.symbol for one in orders.alive(connection, session.schema, session.account)}
+    return (*session.symbols, *sorted(held.difference(session.symbols)))
 
 
 @cache
