@@ -13,7 +13,7 @@ from triplegain_pipelines.store.statements import statement
 
 _QUERY = """
     SELECT a.account, a.venue, a.simulated, a.currency, a.starting_cash, a.opened_at,
-        e.at AS marked_at, e.equity, e.equity / e.peak - 1 AS below_peak,
+        e.at AS marked_at, e.equity, trim_scale(round(e.equity / e.peak - 1, 6)) AS below_peak,
         ARRAY(SELECT p.symbol || ' ' || trim_scale(p.quantity) || ' @ ' || trim_scale(round(p.average_entry, 8))
               FROM {schema}.positions p WHERE p.account = a.account ORDER BY p.symbol) AS positions,
         (SELECT count(*) FROM {schema}.trades t WHERE t.account = a.account) AS trades,
