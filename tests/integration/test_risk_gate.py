@@ -1,8 +1,8 @@
 """From a decision to an intent: what the gate refuses for real money, by the volume of a day, by price and by kind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ from triplegain_pipelines.books_commands import deposit
 from triplegain_pipelines.domain.decisions import Action, Decision, Direction
 from triplegain_pipelines.domain.errors import InputError, UnavailableError
 from triplegain_pipelines.domain.ids import deterministic_id
+from triplegain_pipelines.domain.market import Quote
 from triplegain_pipelines.domain.risk import Holding, Proposal, ProposalKind
 from triplegain_pipelines.execution import risk_gate
 from triplegain_pipelines.execution.account import queue_decisions
@@ -360,3 +361,37 @@ def test_the_mode_stands_before_everything(
     assert resting(floor) == before
     assert act(floor, decision(as_of=floor.clock.now(), action=Action.CLOSE)) == closes
     assert resting(floor) == ([] if closes[0] == "DONE" else before)
+
+
+@dataclass
+class Slow:
+    """Prices of the floor; before each the account's books have to be free."""
+
+    behind: Any
+    database: Database
+    asked: list[str] = field(default_factory=list)
+
+    def quote(self, symbol: str, at: datetime) -> Quote:
+        """The price, if nobody holds the books."""
+        with self.database.connection() as other:
+            other.execute("SELECT FROM paper_trading.accounts WHERE account = %s FOR NO KEY UPDATE NOWAIT", [ACCOUNT])
+        self.asked.append(symbol)
+        return self.behind.quote(symbol, at)
+
+
+def test_the_books_are_free_while_a_venue_is_asked_for_prices(database: Database) -> None:
+    """X2: held by a decision that waits for a ticker, they would keep the guardian's exit waiting as long."""
+    floor = trading_floor(database)
+    assert act(floor, decision(ETH, START, price=1_000.0, atr=10.0)) == ("DONE", "VENUE_FILLED")
+    slow = Slow(floor.prices, database)
+    desk = replace(live(floor, RICH), prices=slow)
+    floor.pass_time(SECOND)
+    assert at_the_gate(floor, desk, decision(as_of=floor.clock.now())) == PASSES
+    assert slow.asked == [BTC, ETH]
+
+
+def test_a_price_that_a_venue_does_not_tell_refuses_new_risk(database: Database) -> None:
+    """R7: asked for before the books were taken, a missing price must not become one of a moment ago."""
+    floor = trading_floor(database)
+    del floor.prices.prices[BTC]
+    assert at_the_gate(floor, live(floor, RICH), decision(as_of=START)) == "PRICE_UNAVAILABLE"

@@ -18,6 +18,7 @@ from triplegain_pipelines.domain.market import exact_price
 from triplegain_pipelines.domain.orders import Claim, Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.execution import fence, risk_gate
+from triplegain_pipelines.execution.asking import VenueBalances, venue_balances, with_asked_prices
 from triplegain_pipelines.execution.booking import change_order, record_all
 from triplegain_pipelines.execution.claiming import Claimed, claim_in, raise_token, row_of
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
@@ -140,7 +141,7 @@ class OrderPath:
         Raises:
             StaleFenceError: a newer holder has the account.
         """
-        with account_transaction(self._desk, token) as transaction:
+        with account_transaction(with_asked_prices(self._desk, decision_id), token) as transaction:
             order = main_order(transaction, decision_id)
             if order is None:
                 row = row_of(transaction, decision_id)
@@ -218,8 +219,8 @@ class OrderPath:
 
     def execute(self, decision_id: UUID) -> OutboxStatus:
         """All four steps in one go, in fewer transactions: what is committed before anything is sent is the same."""
-        balances = risk_gate.venue_balances(self._desk)
-        with account_transaction(self._desk, None) as transaction:
+        balances, desk = venue_balances(self._desk), with_asked_prices(self._desk, decision_id)
+        with account_transaction(desk, None) as transaction:
             claimed = claim_in(transaction, decision_id)
             if isinstance(claimed, Reason):
                 return row_of(transaction, decision_id).status
@@ -233,7 +234,7 @@ class OrderPath:
             return self.settle(decision_id, token)
         if pending:
             answers = cancel_all(self._desk, pending, ReasonCode.POSITION_CLOSED)
-            with account_transaction(self._desk, token) as transaction:
+            with account_transaction(desk, token) as transaction:
                 record_all(transaction, answers)
                 order, pending = self._ready(transaction, decision_id, balances)
             if pending:
@@ -250,7 +251,7 @@ class OrderPath:
         self,
         transaction: AccountTransaction,
         decision_id: UUID,
-        balances: risk_gate.VenueBalances,
+        balances: VenueBalances,
         claimed: Claimed | None = None,
     ) -> tuple[Order | None, Sequence[Order]]:
         """Judge the decision, and mark its order as submitted if there is one; or what has to be cancelled before.

@@ -6,13 +6,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from triplegain_pipelines.domain.decisions import Decision
-from triplegain_pipelines.domain.errors import InputError, UnavailableError, UnknownOutcomeError
+from triplegain_pipelines.domain.errors import InputError, UnknownOutcomeError
 from triplegain_pipelines.domain.market import exact_price
 from triplegain_pipelines.domain.money import rounded_down
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import Proposal, Verdict
 from triplegain_pipelines.execution import fence
+from triplegain_pipelines.execution.asking import VenueBalances, venue_balances, with_asked_prices
 from triplegain_pipelines.execution.books import Books, books_of, unresolved_symbols
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.execution.documents import VerdictInputs, inputs_text, proposal_from, proposal_text
@@ -27,9 +28,6 @@ from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.new_risk import Grounds
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.standing import Standing
-
-VenueBalances = Mapping[str, Decimal] | Reason | None
-"""What the venue holds by currency; None where it keeps no balances, a reason where it could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
         StaleFenceError: a newer holder has the account.
         UnknownOutcomeError: the venue did not answer a cancellation, so an exit could sell twice.
     """
-    balances = venue_balances(desk)
+    balances, desk = venue_balances(desk), with_asked_prices(desk, decision_id)
     for closing in (False, True):
         with account_transaction(desk, token) as transaction:
             step, in_the_way = decide(transaction, decision_id, balances, closing=closing)
@@ -73,16 +71,6 @@ def still_in_the_way(decision_id: UUID) -> UnknownOutcomeError:
     return UnknownOutcomeError(
         f"the venue did not confirm that the orders in the way of decision {decision_id} are gone; reconcile first"
     )
-
-
-def venue_balances(desk: Desk) -> VenueBalances:
-    """What the venue holds, asked before the books are taken: nobody waits for them while a venue thinks."""
-    if not desk.live:
-        return None
-    try:
-        return desk.broker.balances()
-    except UnavailableError as error:
-        return Reason(ReasonCode.BALANCE_UNKNOWN, {"error": str(error)})
 
 
 def decide(
