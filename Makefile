@@ -47,7 +47,7 @@ rehearse: setup
 		tests/e2e/test_crash_points_kraken.py tests/e2e/test_crash_points_binance.py tests/e2e/test_crash_points_coinbase.py
 
 docs: setup
-	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_execution_docs.py tests/unit/test_data_docs.py tests/definitions
+	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_execution_docs.py tests/unit/test_data_docs.py tests/unit/test_models_docs.py tests/definitions
 
 clean:
 	rm -rf .venv .triplegain .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

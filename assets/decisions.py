@@ -1,9 +1,11 @@
 """Forecasts of the six seats, what came of them, and the consensus decisions of an account."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
+from assets.checks import settled_result, settled_spec
 from assets.market import candles
 from assets.metadata import plot, table
 from assets.partitions import DAYS, ONE_RUN, utc_range
@@ -12,7 +14,8 @@ from triplegain_pipelines.agents.consensus import CONSENSUS_VERSION
 from triplegain_pipelines.agents.prompt import template_hash
 from triplegain_pipelines.agents.seats import SEATS_VERSION
 from triplegain_pipelines.domain.canonical import content_hash
-from triplegain_pipelines.domain.decisions import ForecastStatus
+from triplegain_pipelines.domain.decisions import Action, ForecastStatus
+from triplegain_pipelines.domain.shadows import ShadowMethod, ShadowRecord
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.store.database import Database
@@ -58,8 +61,9 @@ def seat_forecasts(
     deps=[candles, "snapshots"],
     partitions_def=DAYS,
     backfill_policy=ONE_RUN,
-    code_version="1",
+    code_version="2",
     kinds={"postgres", "polars"},
+    check_specs=[settled_spec("forecast_outcomes")],
 )
 def forecast_outcomes(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
@@ -67,11 +71,14 @@ def forecast_outcomes(
     """What came of each forecast, by a rule fixed in advance: in at the next open, out at the horizon."""
     from triplegain_pipelines.market.digest import frame_digest
     from triplegain_pipelines.operations.deliberation import settle_outcomes
+    from triplegain_pipelines.operations.settlement import examine_settlement
 
     outcomes = settle_outcomes(database, session, *utc_range(context))
+    settlement = examine_settlement(database, session, *utc_range(context))
     ups = outcomes["went_up"].mean() if outcomes.height else None
     return dg.MaterializeResult(
         metadata={"dagster/row_count": outcomes.height, "share that went up": str(ups)},
+        check_results=[settled_result(settlement)],
         data_version=dg.DataVersion(frame_digest(outcomes.drop("went_up"))),
     )
 
@@ -98,6 +105,7 @@ def consensus_decisions(
         hand_over(desk, session, made.decisions)
     actions = Counter((one.symbol, one.action, one.reason_code) for one in made.decisions)
     rows = [{"symbol": s, "action": a, "reason": r, "count": n} for (s, a, r), n in sorted(actions.items())]
+    shadows = {one.decision_id: one for one in made.shadows}
     odds = {symbol: [one.p_up for one in made.decisions if one.symbol == symbol] for symbol in session.symbols}
     return dg.MaterializeResult(
         metadata={
@@ -105,7 +113,39 @@ def consensus_decisions(
             "kept although today's code or data would decide otherwise": made.differing,
             "actions": table(rows),
             "p(up)": plot(odds),
-            "newest in words": dg.MetadataValue.md("\n\n".join(one.explanation for one in made.decisions[-4:])),
+            "agreement": _mean(one.agreement for one in made.decisions),
+            "unanimous": sum(one.unanimous for one in made.decisions),
+            "effective voters": str(made.shadows[-1].effective_voters) if made.shadows else "not known",
+            "other ways of pooling (not acted on)": table(_shadow_rows(made.shadows)),
+            "newest in words": dg.MetadataValue.md(
+                "\n\n".join(
+                    f"{one.explanation}\n{shadows[one.decision_id].words if one.decision_id in shadows else ''}"
+                    for one in made.decisions[-4:]
+                )
+            ),
         },
         data_version=dg.DataVersion(content_hash([(str(one.decision_id), one.p_up) for one in made.decisions])),
     )
+
+
+def _shadow_rows(shadows: Sequence[ShadowRecord]) -> list[dict[str, object]]:
+    """One row for each way of pooling: how often it would have done what, and its mean chance of a rise."""
+    rows: list[dict[str, object]] = []
+    for method in ShadowMethod:
+        forecasts = [one.forecasts[method] for one in shadows]
+        chances = [one.p_up for one in forecasts if one.p_up is not None]
+        counts = Counter(one.action.value for one in forecasts)
+        rows.append(
+            {
+                "method": method.value,
+                **{action.value: counts[action.value] for action in Action},
+                "forecasts": len(chances),
+                "mean p(up)": _mean(chances),
+            }
+        )
+    return rows
+
+
+def _mean(values: Iterable[float]) -> str:
+    known = list(values)
+    return f"{sum(known) / len(known):.3f}" if known else "none"

@@ -18,7 +18,7 @@ from triplegain_pipelines.operations.replay_plan import ReplayPlan
 
 Tell = Callable[[str, float], None]
 
-_REPORTS = ("validation_report", "model_comparison", "data_quality_report")
+_REPORTS = ("validation_report", "leaderboard", "model_comparison", "data_quality_report")
 
 
 def run_replay(defs: dg.Definitions, instance: dg.DagsterInstance, plan: ReplayPlan, tell: Tell) -> None:

@@ -1,4 +1,4 @@
-"""Reports: the validation report, the data-quality report and the comparison of models, once a day."""
+"""Reports: validation, data quality, the leaderboard of the seats and the models' comparison, once a day."""
 
 import dagster as dg
 
@@ -8,7 +8,7 @@ from triplegain_pipelines.settings import settings
 reports = dg.define_asset_job(
     "reports",
     selection=dg.AssetSelection.groups("reports"),
-    description="Validation report, data quality with Data Docs, and the models' comparison in MLflow.",
+    description="Validation, data quality with Data Docs, the leaderboard, and the models' comparison in MLflow.",
     executor_def=dg.in_process_executor,
 )
 

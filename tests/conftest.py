@@ -6,6 +6,7 @@ of a PostgreSQL with TimescaleDB, and with its toolkit if it has that. The tests
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,15 @@ def no_cluster_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """As root the clusters of temporary homes live outside of the temporary folder, and nobody would delete them."""
     yield
     _forget_clusters(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(autouse=True)
+def no_venue_is_remembered() -> Iterator[None]:
+    """A server of this test may get the port of one before it, whose markets a process remembers by their address."""
+    yield
+    exchange = sys.modules.get("triplegain_pipelines.market.venues.exchange")
+    if exchange is not None:
+        exchange._opened.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from rich.table import Table
 from triplegain_pipelines import live_commands
 from triplegain_pipelines.account_commands import breaker, mode, stop
 from triplegain_pipelines.books_commands import deposit, journal, reconcile, withdraw
+from triplegain_pipelines.budget_commands import budget
 from triplegain_pipelines.console import (
     AsJson,
     err,
@@ -32,11 +33,14 @@ from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import TripleGainError
 from triplegain_pipelines.domain.secrets import without_secrets
 from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.leaderboard_commands import leaderboard
 from triplegain_pipelines.operations.logs import protect_structured_logs
 from triplegain_pipelines.operations.replay_plan import ReplayPlan
 from triplegain_pipelines.parity_commands import parity
 from triplegain_pipelines.rebalance_commands import rebalance
+from triplegain_pipelines.recorded_commands import records
 from triplegain_pipelines.rehearsal_commands import rehearse
+from triplegain_pipelines.seats_commands import seats
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.database import Database
 
@@ -62,9 +66,13 @@ for command in (
     rebalance,
     rehearse,
     parity,
+    budget,
+    seats,
+    leaderboard,
 ):
     app.command()(command)
 app.add_typer(live_commands.live, name="live")
+app.add_typer(records, name="records")
 app.add_typer(live_commands.credentials, name="credentials")
 
 

@@ -9,7 +9,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 import dagster as dg
 
-from assets import decisions, indicators, market, news, portfolio, reports, risk, signals
+from assets import decisions, indicators, leaderboard, market, news, portfolio, reports, risk, signals
 from jobs import decisions as decision_jobs
 from jobs import execution as execution_jobs
 from jobs import market as market_jobs
@@ -19,10 +19,10 @@ from jobs import reports as report_jobs
 from resources.database import DatabaseResource
 from resources.exchange import DeskResource, FeedResource
 from resources.session import SessionResource
-from sensors import breakers, execution
+from sensors import breakers, budget, execution
 from triplegain_pipelines.operations.logs import protect_logs
 
-_ASSET_MODULES = (market, news, indicators, signals, risk, decisions, reports)
+_ASSET_MODULES = (market, news, indicators, signals, risk, decisions, reports, leaderboard)
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -54,7 +54,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             rebalancing_jobs.rebalance_schedule,
             report_jobs.reports_schedule,
         ],
-        sensors=[execution.execution_sensor, breakers.breaker_sensor],
+        sensors=[execution.execution_sensor, breakers.breaker_sensor, budget.budget_sensor],
         resources={
             "database": database,
             "session": session,

@@ -3,14 +3,13 @@
 The assets run for real, from candles to decisions, on two databases that agree up to the cut.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
-from psycopg import sql
+from servers import Server, fresh_database
 
 from triplegain_pipelines.agents import snapshot, window
 from triplegain_pipelines.definitions import build_defs
@@ -33,11 +32,6 @@ _START = datetime(2024, 8, 5, tzinfo=UTC)
 _CUT = _START + timedelta(hours=12)
 # The candle that opens at the cut closes a minute later, so the decision of the cut itself cannot know it.
 _UNTIL = 13
-_RESEARCH = (
-    *("research.consensus_decisions", "research.forecast_outcomes", "research.seat_forecasts", "research.prompts"),
-    *("research.technical_signals", "research.regime_signals", "research.sentiment_signals", "research.snapshots"),
-    *("market.indicators", "market.rollups", "market.candles"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +50,16 @@ def altered(minutes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def decide(database: Database, minutes: pl.DataFrame) -> Iterator[tuple[object, ...]]:
-    """Run the assets over the day and give each decision with the hash of what it saw."""
+def decide(server: Server, name: str, minutes: pl.DataFrame) -> list[tuple[object, ...]]:
+    """Run the assets over the day, in a database of its own, and give each decision with the hash of what it saw."""
+    with fresh_database(server, name) as database:
+        return _decide(database, minutes)
+
+
+def _decide(database: Database, minutes: pl.DataFrame) -> list[tuple[object, ...]]:
     own = load_settings(Environment(profile="demo"))
     session = Session("look-ahead", "binance", (_SYMBOL,), replay=True, settings=own, clock=SystemClock())
     with database.connection() as connection:
-        for table in _RESEARCH:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table.split("."))))
         upsert_candles(connection, "binance", _SYMBOL, Timeframe.M1, minutes, "recorded")
     desk = paper_desk(database, session, session.clock, current_prices(session))
     defs = build_defs({"database": database, "session": session, "feed": StoredFeed(), "desk": desk})
@@ -73,18 +70,17 @@ def decide(database: Database, minutes: pl.DataFrame) -> Iterator[tuple[object, 
     with database.connection() as connection:
         made = read_decisions(connection, session.account, _START, _START + timedelta(days=1))
     assert len(made) == 24
-    for one in made:
-        yield one.as_of, one.snapshot_id, one.forecast_ids, one.action, one.p_up, one.explanation
+    return [(one.as_of, one.snapshot_id, one.forecast_ids, one.action, one.p_up, one.explanation) for one in made]
 
 
-def test_no_decision_knows_the_future(database: Database, minutes: pl.DataFrame) -> None:
+def test_no_decision_knows_the_future(postgres: Server, minutes: pl.DataFrame) -> None:
     """B2: a decision that changes when its future does has seen it, and its profit is an invention."""
-    true, other = list(decide(database, minutes)), list(decide(database, altered(minutes)))
+    true, other = decide(postgres, "future", minutes), decide(postgres, "other future", altered(minutes))
     assert true[:_UNTIL] == other[:_UNTIL]
     assert true[_UNTIL:] != other[_UNTIL:]
 
 
-def test_a_planted_leak_is_found(database: Database, minutes: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_leak_is_found(postgres: Server, minutes: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """B2: a test for look-ahead that cannot find any is worse than none. Here each window shows one bar too many."""
 
     def one_too_many(as_of: datetime, timeframe: Timeframe, grace: timedelta) -> datetime:
@@ -93,5 +89,5 @@ def test_a_planted_leak_is_found(database: Database, minutes: pl.DataFrame, monk
     for module in (window, snapshot):
         monkeypatch.setattr(module, "last_closed_open", one_too_many)
     monkeypatch.setattr("triplegain_pipelines.agents.evidence.last_closed_open", one_too_many)
-    true, other = list(decide(database, minutes)), list(decide(database, altered(minutes)))
+    true, other = decide(postgres, "future", minutes), decide(postgres, "other future", altered(minutes))
     assert true[:_UNTIL] != other[:_UNTIL]

@@ -26,7 +26,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     """A second start must not fail on, or repeat, what the first one made."""
     database.migrate()
     with database.connection() as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
 
 
 def test_an_error_rolls_the_transaction_back(database: Database) -> None:

@@ -86,7 +86,8 @@ def rising_candles(hours):
 
 def outcomes_of(hours, *, now=FAR):
     places = [AS_OF + one * HOUR for one in range(hours)]
-    return settle(rising_candles(hours + 30), "BTC/USDT", places, horizons=(4, 24), now=now, grace=GRACE)
+    candles = rising_candles(hours + 30)
+    return settle(candles, "BTC/USDT", places, horizons=(4, 24), now=now, grace=GRACE, round_trip_cost=0.003)
 
 
 def session(hearings, outcomes, history=()):
@@ -134,9 +135,9 @@ def test_seats_are_asked_once(database, monkeypatch):
     """X3: a restarted run pays for no answer twice, and goes on where it was killed."""
     asked = []
 
-    def counting(calls):
+    def counting(calls, *book):
         asked.append(len(calls))
-        return ask_seats(calls)
+        return ask_seats(calls, *book)
 
     monkeypatch.setattr(council, "ask_seats", counting)
     first, second = make_snapshot(), make_snapshot(as_of=AS_OF + HOUR)
@@ -158,11 +159,11 @@ def test_answers_are_kept_batch_by_batch(database, monkeypatch):
         store_snapshots(connection, *snapshots)
     asked = []
 
-    def dying(calls):
+    def dying(calls, *book):
         if asked:
             raise KeyboardInterrupt
         asked.append(calls)
-        return ask_seats(calls)
+        return ask_seats(calls, *book)
 
     monkeypatch.setattr(council, "ask_seats", dying)
     monkeypatch.setattr(council, "_CALLS_PER_SAVE", 6)

@@ -83,7 +83,7 @@ def test_the_figures_are_those_of_the_rows(database: Database, planted: Period, 
     unanimous = [row for row in rows["consensus_decisions"] if row["unanimous"]]
     right = [settled.get((row["symbol"], row["as_of"])) is (row["p_up"] > 0.5) for row in unanimous]
     assert inputs.decisions.unanimous_right == sum(right)
-    names = {item.score.name for item in inputs.forecasters}
+    names = {item.name for item in inputs.forecasters}
     assert {"gpt", "grok", "deepseek", "claude_sonnet", "claude_opus", "qwen", "consensus"} < names
 
 

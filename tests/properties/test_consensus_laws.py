@@ -135,3 +135,28 @@ def test_seats_that_move_apart_never_raise_size(centre, one, other):
     if not clipped:
         assert apart(wilder).size_factor <= apart(calmer).size_factor
         assert apart(wilder).p_up == pytest.approx(apart(calmer).p_up)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=6, max_size=6), st.floats(1, 2))
+def test_any_panel_stretched_about_its_mean_never_raises_size(log_odds, stretch):
+    """R2: more disagreement about the same mean: same direction, and no more size."""
+    mean = math.fsum(log_odds) / 6
+
+    def panel(factor):
+        chances = [1 / (1 + math.exp(-(mean + factor * (one - mean)))) for one in log_odds]
+        return decision([answered(seat, p_up) for seat, p_up in zip(SEATS, chances, strict=True)])
+
+    calmer, wilder = panel(1.0), panel(stretch)
+    assert wilder.p_up == pytest.approx(calmer.p_up)
+    # A rounding of the last bit must not decide at the step of a hundredth.
+    assert wilder.size_factor <= calmer.size_factor or stretch < 1 + 1e-9
+
+
+@given(panels, slopes)
+def test_no_new_risk_below_the_quorum(panel, slope):
+    """A4: below the quorum a position can be closed, and nothing is opened, whatever the answers are."""
+    made = decision(seated(panel), slope)
+    if not made.quorum_met:
+        assert made.action in {Action.HOLD, Action.CLOSE}
+        closing = sum(one[1] is Action.CLOSE for one in panel if not isinstance(one, ReasonCode))
+        assert (made.action is Action.CLOSE) is (closing > 3)

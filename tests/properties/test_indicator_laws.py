@@ -48,6 +48,9 @@ def test_values_keep_their_bounds(frame: pl.DataFrame) -> None:
     assert values["atr_14"].gt(0).all()
     assert values["atr_rank_100"].is_between(0.01, 1).all()
     assert values["supertrend_direction"].is_in([-1.0, 1.0]).all()
+    assert values["slope_state"].is_in([-1.0, 1.0]).all()
+    for state in ("volatile_state", "trending_state", "choppy_state"):
+        assert values[state].is_in([0.0, 1.0]).all()
     for band in ("bollinger", "keltner"):
         assert (values[f"{band}_upper"] > values[f"{band}_middle"]).all()
         assert (values[f"{band}_middle"] > values[f"{band}_lower"]).all()

@@ -11,7 +11,6 @@ import polars as pl
 from triplegain_pipelines.domain.decisions import Direction, Regime
 from triplegain_pipelines.domain.orders import Leg, Side
 from triplegain_pipelines.evaluation.benchmarks import benchmarks
-from triplegain_pipelines.evaluation.comparison import ranked
 from triplegain_pipelines.evaluation.forecast_scores import ForecastScore
 from triplegain_pipelines.evaluation.performance import (
     Interval,
@@ -91,7 +90,7 @@ def make_inputs(
         decisions_due=480,
         decisions=DecisionCounts(made=480, quorum_failures=2, unanimous=40, unanimous_settled=36, unanimous_right=20),
         calls=[make_calls()],
-        forecasters=ranked([make_score("gpt", "seat", 0.24), make_score("always 50 %", "baseline", 0.25)]),
+        forecasters=[make_score("gpt", "seat", 0.24), make_score("always 50 %", "baseline", 0.25)],
         counts=TradingCounts(proposals=70, approved=50, modified=12, rejected=8, orders=180, fills=130),
         reasons=[
             ReasonCount("consensus", "HOLD", "CONSENSUS_UNDECIDED", 400, START, END),

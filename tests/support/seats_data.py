@@ -18,27 +18,15 @@ from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.timeframes import ROLLUP_TIMEFRAMES, Timeframe
 from triplegain_pipelines.market.rollups import roll_up
-from triplegain_pipelines.settings.models import ModelSettings, PoolSettings, Quorum, SeatSettings
+from triplegain_pipelines.settings import CONFIG, Environment, load_settings
 from triplegain_pipelines.settings.profile import DecisionSettings
 
 GRACE = timedelta(seconds=10)
 AS_OF = datetime(2024, 8, 5, 12, tzinfo=UTC) + GRACE
 DECISIONS = DecisionSettings(interval_minutes=60, grace_seconds=10, valid_minutes=10)
-QUORUM = Quorum(answers=4, vendors=3)
-POOL = PoolSettings(clip=0.02, prior_slope=0.3, settled_needed=300, dead_band=0.02)
+MODELS = load_settings(Environment(profile="demo"), CONFIG).models
+QUORUM, POOL, SEATS = MODELS.quorum, MODELS.pool, MODELS.seats
 RANGING = RegimeSignal(Regime.RANGING, 0.7, ("ADX is 15.0.",))
-SEATS = {
-    "gpt": SeatSettings(vendor="openai", model="openai/gpt-5.6", baseline="momentum"),
-    "grok": SeatSettings(vendor="xai", model="xai/grok-4.7", baseline="mean_reversion"),
-    "deepseek": SeatSettings(vendor="deepseek", model="deepseek/deepseek-v4-pro", baseline="breakout"),
-    "claude_sonnet": SeatSettings(
-        vendor="anthropic", model="anthropic/claude-sonnet-5-5", baseline="volatility_scaled_trend"
-    ),
-    "claude_opus": SeatSettings(vendor="anthropic", model="anthropic/claude-opus-5-5", baseline="base_rate"),
-    "qwen": SeatSettings(vendor="ollama", model="ollama/qwen3", baseline="random"),
-}
-MODELS = ModelSettings(offline=True, deadline_seconds=20, max_tokens=800, quorum=QUORUM, pool=POOL, seats=SEATS)
-
 _TIME = pl.Datetime("us", "UTC")
 
 

@@ -120,6 +120,22 @@ def test_majority_for_close_closes(closing, action):
     assert decision(forecasts + [answered(seat, 0.9, Action.BUY) for seat in seats[closing:]]).action is action
 
 
+def test_what_most_of_six_want_closed_is_closed_below_the_quorum():
+    """A4: too few vendors take no new risk, but four of six seats may still end a position; three may not."""
+
+    def of_two_vendors(action, count):
+        seats = [answered(seat, 0.9, action) for seat in list(SEATS)[:count]]
+        seats = [replace(one, vendor="anthropic" if number else "openai") for number, one in enumerate(seats)]
+        return decision([*seats, *(abstained(seat) for seat in list(SEATS)[count:])])
+
+    closed = of_two_vendors(Action.CLOSE, 4)
+    assert (closed.action, closed.reason_code, closed.quorum_met) == (Action.CLOSE, ReasonCode.CLOSE_AGREED, False)
+    assert of_two_vendors(Action.CLOSE, 3).reason_code is ReasonCode.QUORUM_NOT_MET
+    assert of_two_vendors(Action.BUY, 5).reason_code is ReasonCode.QUORUM_NOT_MET
+    incomplete = decision(all_seats(0.9, Action.CLOSE), snapshot=make_snapshot(complete=False))
+    assert incomplete.reason_code is ReasonCode.SNAPSHOT_INCOMPLETE
+
+
 def test_unanimity_is_over_six():
     """A5: the ancestor's defect 3: five of five is not unanimous when a sixth timed out."""
     whole = decision(all_seats(0.9, Action.BUY))
@@ -175,6 +191,34 @@ def test_explanation_says_who_said_what_and_labels_baselines():
     assert "gpt (baseline momentum) says BUY, 70% up in 4 hours: Because." in text
     assert "qwen (baseline random) abstained: The seat did not answer before its deadline." in text
     assert "5 of 6 seats of 4 vendors answered" in text
+
+
+def test_explanation_names_the_dissenters_and_what_they_cost():
+    """A5: a reader must see who was against it, and that dissent only took from the size."""
+    forecasts = [*all_seats(0.9, Action.BUY)[:4], answered("claude_opus", 0.2, Action.SELL), answered("qwen", 0.5)]
+    made = decision(forecasts)
+    assert "4 of 6 say BUY; against it: claude_opus (SELL); qwen (HOLD)." in made.explanation
+    assert f"which leaves {made.size_factor:.0%} of the size" in made.explanation
+    assert "Chance of a higher price in 4 hours: " in made.explanation
+    assert f"{made.p_up:.1%} after a slope of 0.30 (the prior one)" in made.explanation
+
+
+@pytest.mark.parametrize(
+    ("forecasts", "words"),
+    [
+        (all_seats(0.9, Action.BUY), "All 6 say BUY: unanimous, which makes nothing larger."),
+        (all_seats(0.9, Action.BUY)[:5], "5 of 6 say BUY, and nobody who answered says otherwise."),
+        (
+            [*all_seats(0.9, Action.BUY)[:3], *all_seats(0.1, Action.SELL)[3:]],
+            "No action has the most voices: BUY: deepseek, gpt, grok; SELL: claude_opus, claude_sonnet, qwen.",
+        ),
+        ([], "Nobody said anything."),
+    ],
+)
+def test_explanation_says_how_far_they_agree(forecasts, words):
+    """A5: two camps of three are no majority for the first of them, and silence is no agreement."""
+    silent = [abstained(seat) for seat in list(SEATS)[len(forecasts) :]]
+    assert words in decision([*forecasts, *silent]).explanation
 
 
 @pytest.mark.parametrize("given", [[], ["gpt"] * 6, list(SEATS)[:5]])

@@ -10,7 +10,7 @@ from evidence_frames import random_frame
 
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.errors import DataError
-from triplegain_pipelines.indicators import momentum, trend, volatility, volume
+from triplegain_pipelines.indicators import momentum, states, trend, volatility, volume
 from triplegain_pipelines.indicators.bars import Bars
 from triplegain_pipelines.indicators.registry import (
     INDICATORS,
@@ -36,7 +36,7 @@ def test_the_set_is_the_one_that_is_asked_for() -> None:
         "ema_12 ema_26 sma_20 sma_50 rsi_14 macd_line macd_signal macd_histogram bollinger_upper bollinger_middle "
         "bollinger_lower atr_14 adx_14 stochastic_k stochastic_d obv vwap_20 donchian_upper donchian_lower "
         "keltner_upper keltner_middle keltner_lower cci_20 williams_r_14 supertrend_line supertrend_direction "
-        "choppiness_14 atr_rank_100 ema_26_slope"
+        "choppiness_14 atr_rank_100 ema_26_slope volatile_state trending_state choppy_state slope_state"
     )
     assert set(OUTPUTS) == set(asked_for.split())
 
@@ -154,6 +154,36 @@ def test_atr_rank_worked_by_hand() -> None:
     assert rank[30:].tolist() == [1.0, 0.75, 0.25]
 
 
+def test_a_state_is_entered_and_left_at_its_own_threshold() -> None:
+    """A2: one threshold for both ways turns the state round with every bar that ends near it."""
+    still = np.nan
+    values = np.array([9.0, 7.0, 8.0, 5.5, 4.9, 7.9, still, 7.0, 8.0, still, 5.0])
+    found = states._remembered(values, 2, enter=8.0, leave=5.0)
+    # The 9 is from before the memory begins; 7 lies between and is over the middle; a bar without a value has no state.
+    assert np.array_equal(found, [still, 1, 1, 1, 0, 0, still, 0, 1, still, 1], equal_nan=True)
+    assert states._remembered(values[:0], 2, enter=8.0, leave=5.0).tolist() == []
+
+
+def test_states_are_the_memory_of_their_measures() -> None:
+    """A2: a state that is read off another measure, or over other thresholds, than the docs say, sets other limits."""
+    values = calculate(random_frame(4 * WINDOW, seed=11))
+    edges = {
+        "volatile_state": ("atr_rank_100", 0.95, 0.80),
+        "trending_state": ("adx_14", 25, 23),
+        "choppy_state": ("choppiness_14", 61.8, 50),
+        "slope_state": ("ema_26_slope", 0.02, -0.02),
+    }
+    for name, (measure, enter, leave) in edges.items():
+        on = values[name] > 0
+        assert on.any()
+        assert not on.all()
+        assert on.filter(values[measure] >= enter).all(), name
+        assert not on.filter(values[measure] < leave).any(), name
+        turned = (on != on.shift()).fill_null(value=False)
+        between = (values[measure] < enter) & (values[measure] >= leave)
+        assert not (turned & between).any(), name
+
+
 def test_nothing_is_said_before_the_warm_up() -> None:
     """I1, trap 28: an RSI of 50 bars is 0.4 points off, and nobody would see it."""
     values = calculate(random_frame(WINDOW))
@@ -171,7 +201,8 @@ def test_the_warm_up_is_long_enough() -> None:
     for indicator in INDICATORS:
         short = calculate(frame.tail(indicator.warm_up))
         for output in indicator.outputs:
-            if output not in {"obv", "atr_rank_100"}:  # one has no level of its own, the other moves in steps
+            # One has no level of its own, the other moves in steps, and a state remembers what the short frame has not.
+            if output not in {"obv", "atr_rank_100"} and not output.endswith("_state"):
                 full = whole[output][-1]
                 assert short[output][-1] == pytest.approx(full, abs=5e-4 * scale.get(output, 1.0)), output
 
@@ -253,7 +284,7 @@ def test_no_bars_are_no_values() -> None:
 def test_a_changed_formula_needs_a_new_version() -> None:
     """D1: stored readings are found by their version; if values change under the same version, a replay differs."""
     readings = {name: f"{value:.6g}" for name, value in read_indicators(random_frame(WINDOW)).items()}
-    assert (INDICATORS_VERSION, content_hash(readings)[:12]) == ("indicators-9399ad8169e8", "286e384eff47")
+    assert (INDICATORS_VERSION, content_hash(readings)[:12]) == ("indicators-ef66e3d02e00", "da71b025a88f")
 
 
 def test_functions_say_what_they_are() -> None:

@@ -29,7 +29,7 @@ def candles(*, hours=30, missing=()):
 
 
 def outcomes(frame, *, as_of=(AS_OF,), now=LATER, horizons=(4, 24)):
-    return settle(frame, "BTC/USDT", as_of, horizons=horizons, now=now, grace=GRACE)
+    return settle(frame, "BTC/USDT", as_of, horizons=horizons, now=now, grace=GRACE, round_trip_cost=0.003)
 
 
 def test_entry_and_exit_are_the_next_opens():
@@ -45,6 +45,7 @@ def test_entry_and_exit_are_the_next_opens():
             "exit_price": 1001.0 + 60 * hours,
             "return": pytest.approx(60 * hours / 1001),
             "went_up": True,
+            "round_trip_cost": 0.003,
         }
         for hours in (4, 24)
     ]

@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from report_inputs import END, START, make_calls, make_inputs, make_order, make_score
+from report_inputs import END, START, make_calls, make_inputs, make_order
 
-from triplegain_pipelines.evaluation.comparison import ranked
 from triplegain_pipelines.evaluation.performance import execution_metrics
 from triplegain_pipelines.evaluation.report import report_document
 from triplegain_pipelines.evaluation.validation import (
@@ -141,14 +140,6 @@ def test_latency_of_the_paper_venue_says_that_it_is_simulated() -> None:
 def test_due_decisions_are_the_points_of_the_grid_times_the_symbols(start: datetime, end: datetime, due: int) -> None:
     """B3: uptime is a share of this number, so one point too few hides an outage."""
     assert decisions_due(start, end, HOUR, ["BTC/USDT", "ETH/USDT"]) == due
-
-
-def test_ranks_need_enough_forecasts_of_everybody() -> None:
-    """A7: an order of noise printed as a ranking is what a leaderboard is feared for."""
-    few = ranked([make_score("a", "seat", 0.24, note=None), make_score("b", "seat", 0.23)])
-    assert [item.rank for item in few] == [None, None]
-    enough = ranked([make_score("a", "seat", 0.24, note=None), make_score("b", "seat", 0.23, note=None)])
-    assert {item.score.name: item.rank for item in enough} == {"a": 2, "b": 1}
 
 
 def test_the_document_is_the_same_for_the_same_inputs_and_has_no_time_of_writing() -> None:

@@ -6,24 +6,26 @@ Nothing here knows how a seat is called. An answer that does not fit is no answe
 from functools import cache
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.decisions import Action
+from triplegain_pipelines.domain.reasons import ReasonCode
 
 FIRST_HORIZON_HOURS = 4
 SECOND_HORIZON_HOURS = 24
 
+_RANGES = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"})
+
+
+def _without_length(schema: JsonDict) -> None:
+    """Providers that enforce a schema refuse one that limits the length of a text: the description says it."""
+    schema.pop("maxLength", None)
+
 
 class SeatAnswer(BaseModel):
-    """A seat's forecast and what it would do about it.
-
-    >>> SeatAnswer.model_validate_json('{"action": "HOLD"}')
-    Traceback (most recent call last):
-    ...
-    pydantic_core._pydantic_core.ValidationError: 8 validation errors for SeatAnswer
-    ...
-    """
+    """A seat's forecast and what it would do about it."""  # is in the schema, so a model reads it
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -38,7 +40,11 @@ class SeatAnswer(BaseModel):
     stop_loss: float | None = Field(gt=0, description="Price at which the idea is wrong, or null.")
     take_profit: float | None = Field(gt=0, description="Price at which the idea has worked, or null.")
     leverage: float = Field(ge=1, le=10, description="Leverage you would use; limits may lower it.")
-    reasoning: str = Field(max_length=600, description="Why, in at most 600 characters.")
+    reasoning: str = Field(
+        max_length=600,
+        description="Why, in at most 600 characters.",
+        json_schema_extra=_without_length,
+    )
 
 
 @cache
@@ -54,3 +60,22 @@ def response_format() -> dict[str, object]:
         "type": "json_schema",
         "json_schema": {"name": SeatAnswer.__name__, "schema": SeatAnswer.model_json_schema(), "strict": True},
     }
+
+
+@cache
+def answering_tool() -> dict[str, object]:
+    """The schema as a tool, for a provider that takes one in no other way."""
+    return {
+        "type": "function",
+        "function": {
+            "name": SeatAnswer.__name__,
+            "description": SeatAnswer.__doc__,
+            "parameters": SeatAnswer.model_json_schema(),
+        },
+    }
+
+
+def reason_of(error: ValidationError) -> ReasonCode:
+    """Why an answer is none: its numbers cannot be, or it has another shape altogether."""
+    in_shape = all(one["type"] in _RANGES for one in error.errors())
+    return ReasonCode.SEAT_OUT_OF_RANGE if in_shape else ReasonCode.SEAT_SCHEMA

@@ -19,7 +19,7 @@ from triplegain_pipelines.domain.decisions import Action
 
 Evidence = Mapping[str, Any]
 
-BASELINES_VERSION = "baselines-1"
+BASELINES_VERSION = "baselines-2"
 
 LARGEST_TILT = 0.35
 """How far from 0.5 a forecast can go: 0.15 to 0.85."""
@@ -105,10 +105,16 @@ def base_rate(evidence: Evidence) -> SeatAnswer:
 
 
 def random(evidence: Evidence) -> SeatAnswer:
-    """No skill at all: uniform within 0.4 to 0.6, seeded by the hash of the evidence."""
-    draws = np.random.default_rng(int(content_hash(evidence)[:16], 16)).uniform(-1, 1, size=2)
+    """No skill at all: uniform within 0.4 to 0.6, seeded by the hash of the market's part of the evidence.
+
+    The headlines have no part in it: who writes one would throw the dice again.
+    """
+    market = [evidence["snapshot"].get(name) for name in ("venue", "symbol", "as_of", "timeframes")]
+    draws = np.random.default_rng(int(content_hash(market)[:16], 16)).uniform(-1, 1, size=2)
     scores = 0.1 / LARGEST_TILT * draws
-    return _answer(evidence, float(scores[0]), float(scores[1]), "Random: drawn from the hash of the evidence.")
+    return _answer(
+        evidence, float(scores[0]), float(scores[1]), "Random: drawn from the hash of the market's readings."
+    )
 
 
 BASELINES: Mapping[str, Callable[[Evidence], SeatAnswer]] = MappingProxyType(

@@ -27,7 +27,7 @@ from triplegain_pipelines.indicators.registry import INDICATORS_VERSION
 from triplegain_pipelines.settings.models import PoolSettings, Quorum
 from triplegain_pipelines.settings.profile import DecisionSettings
 
-CONSENSUS_VERSION = "consensus-1"
+CONSENSUS_VERSION = "consensus-2"
 
 SETTINGS = "settings"
 """Beside the code versions stands what the code was told: quorum and pool, so that it can be computed again."""
@@ -63,7 +63,7 @@ def pool_forecasts(forecasts: Iterable[SeatForecast], clip: float) -> Pool:
     The sums are exact, so the order of the seats changes nothing.
     """
     answered = [one for one in forecasts if one.status is ForecastStatus.ANSWERED]
-    log_odds = [_log_odds(one.p_up_4h, clip) for one in answered if one.p_up_4h is not None]
+    log_odds = [to_log_odds(one.p_up_4h, clip) for one in answered if one.p_up_4h is not None]
     count = len(log_odds)
     mean = math.fsum(log_odds) / count if count else 0.0
     variance = math.fsum((value - mean) ** 2 for value in log_odds) / count if count else 0.0
@@ -78,13 +78,32 @@ def pool_forecasts(forecasts: Iterable[SeatForecast], clip: float) -> Pool:
     )
 
 
+def to_log_odds(p_up: float, clip: float) -> float:
+    """The log-odds of a chance clipped to [clip, 1 - clip]."""
+    clipped = min(1 - clip, max(clip, p_up))
+    return math.log(clipped / (1 - clipped))
+
+
+def to_chance(log_odds: float) -> float:
+    """The chance that has these log-odds."""
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def side_of(p_up: float, dead_band: float) -> Action:
+    """BUY or SELL at or beyond the dead band around one half, HOLD within it and at one half itself."""
+    edge = p_up - 0.5
+    if edge == 0 or abs(edge) < dead_band:
+        return Action.HOLD
+    return Action.BUY if edge > 0 else Action.SELL
+
+
 def size_factor(disagreement: float, clip: float) -> Decimal:
     """1 where the seats are of one mind, falling in a straight line to 0.5 where they disagree as much as they can.
 
     That is three seats at `clip` and three at `1 - clip`, a standard deviation of log((1 - clip) / clip). Rounded
     down to hundredths.
     """
-    share = min(1.0, disagreement / _log_odds(1 - clip, clip))
+    share = min(1.0, disagreement / to_log_odds(1 - clip, clip))
     factor = 1 - (1 - SMALLEST_SIZE_FACTOR) * Decimal(repr(share))
     return factor.quantize(_SIZE_STEP, rounding=ROUND_DOWN)
 
@@ -102,8 +121,10 @@ def decide(
 ) -> Decision:
     """What the seats' forecasts about `snapshot` come to for `account`.
 
-    Without a complete snapshot or a quorum the decision is to HOLD. A majority of the answers for CLOSE closes.
-    Else the pooled probability decides: BUY or SELL at or beyond the dead band around 0.5, HOLD within it.
+    Without a complete snapshot or a quorum the decision is to HOLD: no new risk, while stops, targets and a person
+    still end positions. A majority of the answers for CLOSE closes; below the quorum it takes a majority of all six
+    seats, of however few vendors. Else the pooled probability decides: BUY or SELL at or beyond the dead band around
+    0.5, HOLD within it.
 
     Raises:
         DataError: there is not exactly one forecast, answered or abstained, for each of six seats.
@@ -115,7 +136,7 @@ def decide(
         raise DataError(msg)
     pooled = pool_forecasts(seats, pool.clip)
     quorum_met = pooled.answers >= quorum.answers and pooled.vendors >= quorum.vendors
-    p_up = 1 / (1 + math.exp(-slope.value * pooled.log_odds))
+    p_up = to_chance(slope.value * pooled.log_odds)
     action, reason = _outcome(snapshot, pooled, p_up, pool.dead_band, quorum_met=quorum_met)
     return Decision(
         decision_id=deterministic_id(
@@ -146,7 +167,7 @@ def decide(
         leverage=_leverage(seats, action),
         reference_price=snapshot.reference_price,
         atr=snapshot.atr,
-        explanation=_explain(seats, pooled, slope, p_up, reason, action),
+        explanation=_explain(seats, pooled, slope, p_up, (action, reason), pool.clip),
         code_version=CONSENSUS_VERSION,
         code_versions={**_code_versions(snapshot, seats), SETTINGS: settings_text(quorum, pool)},
     )
@@ -172,14 +193,13 @@ def _outcome(
 ) -> tuple[Action, ReasonCode]:
     if not snapshot.complete:
         return Action.HOLD, ReasonCode.SNAPSHOT_INCOMPLETE
+    # What more than half of all six want closed is closed below the quorum too: it takes no new risk.
+    if 2 * pooled.close_votes > (pooled.answers if quorum_met else SEATS):
+        return Action.CLOSE, ReasonCode.CLOSE_AGREED
     if not quorum_met:
         return Action.HOLD, ReasonCode.QUORUM_NOT_MET
-    if 2 * pooled.close_votes > pooled.answers:
-        return Action.CLOSE, ReasonCode.CONSENSUS_REACHED
-    edge = p_up - 0.5
-    if edge == 0 or abs(edge) < dead_band:
-        return Action.HOLD, ReasonCode.CONSENSUS_UNDECIDED
-    return (Action.BUY if edge > 0 else Action.SELL), ReasonCode.CONSENSUS_REACHED
+    side = side_of(p_up, dead_band)
+    return side, ReasonCode.CONSENSUS_UNDECIDED if side is Action.HOLD else ReasonCode.CONSENSUS_REACHED
 
 
 def _leverage(seats: Sequence[SeatForecast], action: Action) -> Decimal:
@@ -188,23 +208,44 @@ def _leverage(seats: Sequence[SeatForecast], action: Action) -> Decimal:
     return Decimal(repr(float(median(wanted)))) if wanted else Decimal(1)
 
 
-def _log_odds(p_up: float, clip: float) -> float:
-    clipped = min(1 - clip, max(clip, p_up))
-    return math.log(clipped / (1 - clipped))
-
-
 def _explain(
-    seats: Sequence[SeatForecast], pooled: Pool, slope: Slope, p_up: float, reason: ReasonCode, action: Action
+    seats: Sequence[SeatForecast],
+    pooled: Pool,
+    slope: Slope,
+    p_up: float,
+    outcome: tuple[Action, ReasonCode],
+    clip: float,
 ) -> str:
+    action, reason = outcome
     source = f"learnt from {slope.settled_count:.0f} settled forecasts" if slope.learnt else "the prior one"
+    share = size_factor(pooled.disagreement, clip)
+    calibrated = f"{p_up:.1%} after a slope of {slope.value:.2f} ({source})"
     return "\n".join(
         [
             f"{action.value}. {reason.meaning}",
-            f"{pooled.answers} of {SEATS} seats of {pooled.vendors} vendors answered.",
-            f"Chance of a higher price in 4 hours: {p_up:.1%} after a slope of {slope.value:.2f} ({source}).",
+            f"{pooled.answers} of {SEATS} seats of {pooled.vendors} vendors answered. {_agreement(seats, pooled)}",
+            f"Chance of a higher price in 4 hours: {to_chance(pooled.log_odds):.1%} as said, {calibrated}.",
+            f"The answers differ by {pooled.disagreement:.2f} in log-odds, which leaves {share:.0%} of the size.",
             *(_said(one) for one in seats),
         ]
     )
+
+
+def _agreement(seats: Sequence[SeatForecast], pooled: Pool) -> str:
+    """Who is of one mind and who is not, by the actions that were named."""
+    if not pooled.answers:
+        return "Nobody said anything."
+    if pooled.agreement == 1:
+        return f"All {SEATS} say {next(one.action for one in seats)}: unanimous, which makes nothing larger."
+    sides = {action: [one.seat for one in seats if one.action is action] for action in Action}
+    named = sorted((one for one in sides.items() if one[1]), key=lambda one: -len(one[1]))
+    most = [action for action, voices in named if len(voices) == len(named[0][1])]
+    if len(most) > 1:
+        camps = "; ".join(f"{action.value}: {', '.join(voices)}" for action, voices in named)
+        return f"No action has the most voices: {camps}."
+    dissent = "; ".join(f"{', '.join(voices)} ({action.value})" for action, voices in named[1:])
+    agree = f"{len(named[0][1])} of {SEATS} say {most[0].value}"
+    return f"{agree}; against it: {dissent}." if dissent else f"{agree}, and nobody who answered says otherwise."
 
 
 def _said(one: SeatForecast) -> str:

@@ -9,21 +9,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from uuid import UUID
 
 import numpy as np
 import polars as pl
 
 from triplegain_pipelines.agents.answer import FIRST_HORIZON_HOURS
 from triplegain_pipelines.agents.calibration import Slope, effective_count, fit_slope
+from triplegain_pipelines.agents.calls import Notebook, StoredBook
 from triplegain_pipelines.agents.consensus import decide
-from triplegain_pipelines.agents.seats import SeatCall, ask_seats
+from triplegain_pipelines.agents.conversation import abstention
+from triplegain_pipelines.agents.seats import SeatCall, ask_seats, recall
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.evidence import RegimeSignal, Snapshot
 from triplegain_pipelines.domain.forecasts import PooledForecast, SeatForecast
+from triplegain_pipelines.domain.model_calls import ModelCall
+from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.settings.models import ModelSettings, PoolSettings
 from triplegain_pipelines.settings.profile import DecisionSettings
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.forecasts import read_forecasts, save_forecasts
+from triplegain_pipelines.store.model_calls import read_calls, save_calls
 
 _HORIZON = timedelta(hours=FIRST_HORIZON_HOURS)
 _CALLS_PER_SAVE = 576
@@ -41,14 +47,24 @@ class Hearing:
     forecasts: tuple[SeatForecast, ...]
 
 
-def hear_seats(database: Database, calls: Sequence[SeatCall]) -> list[SeatForecast]:
+def hear_seats(
+    database: Database, calls: Sequence[SeatCall], models: ModelSettings | None = None
+) -> list[SeatForecast]:
     """The forecast of each call, in order: what is stored already, and the rest asked for and stored.
 
-    Answers are stored in batches as they come, so that a run that is killed does not pay for them twice.
-    The snapshots that the calls are about must be stored before.
+    Answers are stored in batches as they come, and each call of a model as soon as it ends, so that a run that is
+    killed does not pay for them twice. Where only stored answers count, a forecast is made again from the stored calls,
+    and a seat without them abstains. The snapshots that the calls are about must be stored before.
+
+    Args:
+        database: of the forecasts.
+        calls: what is asked.
+        models: budget and bench that the models are held to; None where only baselines sit in.
 
     Raises:
         UnavailableError: the database cannot be reached.
+        SeatBusyError: another process is asking the same at this moment.
+        ValueError: a model would be asked, and `models` is None.
     """
     wanted = {call.forecast_id: call for call in calls}
     with database.connection() as connection:
@@ -56,12 +72,7 @@ def hear_seats(database: Database, calls: Sequence[SeatCall]) -> list[SeatForeca
     missing = [call for identity, call in wanted.items() if identity not in heard]
     for start in range(0, len(missing), _CALLS_PER_SAVE):
         batch = missing[start : start + _CALLS_PER_SAVE]
-        answers = ask_seats(batch)
-        with database.connection() as connection:
-            save_forecasts(connection, [call.prompt for call in batch], answers)
-            # Read back: where another process was quicker, its answers are the ones that count.
-            stored = read_forecasts(connection, [call.forecast_id for call in batch])
-        heard.update({one.forecast_id: one for one in stored})
+        heard.update(_hear(database, batch, models))
     return [heard[call.forecast_id] for call in calls]
 
 
@@ -89,7 +100,7 @@ def deliberate(
         models: quorum and pool.
         decisions: interval and validity.
     """
-    record = _Record(history, _settlements(outcomes), decisions.interval, models.pool)
+    record = _Record(history, settlements_of(outcomes), decisions.interval, models.pool)
     made: list[Decision] = []
     in_order = sorted(hearings, key=lambda one: (one.snapshot.as_of, one.snapshot.symbol))
     for as_of, session in groupby(in_order, key=lambda one: one.snapshot.as_of):
@@ -109,6 +120,45 @@ def deliberate(
             if decision.quorum_met:
                 record.add(PooledForecast(decision.symbol, as_of, decision.pooled_log_odds))
     return made
+
+
+def _hear(database: Database, batch: Sequence[SeatCall], models: ModelSettings | None) -> dict[UUID, SeatForecast]:
+    """The forecasts of `batch`, stored, by the identity of their call."""
+    prompts = [call.prompt for call in batch]
+    made = _made_before(database, batch)
+    recalled = [call for call in batch if call.recorded_only]
+    asked = [call for call in batch if not call.recorded_only]
+    notes = Notebook()
+    answers = [_recall(call, made.get(call.forecast_id, ())) for call in recalled]
+    if any(not call.baseline for call in asked) and models is not None:
+        answers += ask_seats(asked, StoredBook(database, models.budget, models.bench), made)
+    elif all(call.baseline for call in asked):
+        answers += ask_seats(asked, notes)
+    else:
+        answers += ask_seats(asked)
+    by_call = dict(zip((call.forecast_id for call in (*recalled, *asked)), answers, strict=True))
+    with database.connection() as connection:
+        save_forecasts(connection, prompts, answers)
+        save_calls(connection, notes.calls)
+        # Read back: where another process was quicker, its answers are the ones that count.
+        stored = {one.forecast_id: one for one in read_forecasts(connection, [one.forecast_id for one in answers])}
+    return {identity: stored[answer.forecast_id] for identity, answer in by_call.items()}
+
+
+def _made_before(database: Database, batch: Sequence[SeatCall]) -> dict[UUID, list[ModelCall]]:
+    """Calls of models that are stored without their forecast. The prompts are stored: calls refer to them."""
+    of_models = [call for call in batch if not call.baseline]
+    if not of_models:
+        return {}
+    with database.connection() as connection:
+        save_forecasts(connection, [call.prompt for call in of_models], [])
+        return read_calls(connection, [call.forecast_id for call in of_models])
+
+
+def _recall(call: SeatCall, made: Sequence[ModelCall]) -> SeatForecast:
+    if not call.parameters["llm_enabled"]:
+        return abstention(call, (), ReasonCode.SEATS_DISABLED)
+    return recall(call, made) or abstention(call, (), ReasonCode.SEAT_NOT_RECORDED)
 
 
 class _Record:
@@ -148,7 +198,8 @@ class _Record:
         )
 
 
-def _settlements(outcomes: pl.DataFrame) -> dict[_Place, _Settlement]:
+def settlements_of(outcomes: pl.DataFrame) -> dict[_Place, _Settlement]:
+    """When each forecast of the first horizon settled and whether the price rose, by `as_of` and symbol."""
     rows = outcomes.filter(pl.col("horizon_hours") == FIRST_HORIZON_HOURS).select(
         "as_of", "symbol", "settled_at", "went_up"
     )

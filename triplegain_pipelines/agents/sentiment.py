@@ -1,18 +1,23 @@
 """The sentiment agent: the tone of the headlines in a snapshot, word by word, and the fear-and-greed index.
 
+How a word weighs is VADER's, and `lexicon`'s for the words of the trade. No seat scores headlines: a language model
+reads what a headline asks of it, and a list of words cannot.
+
 Headlines are untrusted. All that one can do here is to move the score by `HEADLINE_BOUND / LEAST_HEADLINES`; no text of
 a headline goes on from here. The index moves it by no more than `INDEX_BOUND`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
+from triplegain_pipelines.agents.lexicon import LEXICON
+from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.evidence import SentimentSignal, Snapshot
 from triplegain_pipelines.domain.reasons import ReasonCode
 
-SENTIMENT_VERSION = "sentiment-2"
+SENTIMENT_VERSION = f"sentiment-3+{content_hash(dict(LEXICON))[:12]}"
+"""Raise the number when the score is made otherwise; the words follow by themselves."""
 
 HEADLINE_BOUND = 0.75
 """The most that one headline can score, either way."""
@@ -24,38 +29,6 @@ INDEX_BOUND = 0.1
 """The most that the fear-and-greed index moves the score, at 0 and at 100. Greed counts as good mood, fear as bad."""
 
 INDEX_NEUTRAL = 50
-
-LEXICON: Mapping[str, float] = MappingProxyType(
-    {
-        "adoption": 1.6,
-        "approval": 1.8,
-        "approves": 1.8,
-        "bearish": -2.4,
-        "breakout": 1.6,
-        "bullish": 2.4,
-        "delisting": -2.2,
-        "downturn": -2.0,
-        "exploit": -2.4,
-        "exploited": -2.4,
-        "hack": -2.8,
-        "hacked": -2.8,
-        "inflows": 1.8,
-        "insolvency": -3.0,
-        "liquidated": -2.2,
-        "liquidations": -2.2,
-        "outage": -2.0,
-        "outflows": -1.8,
-        "plunge": -2.6,
-        "plunges": -2.6,
-        "rallies": 2.2,
-        "rally": 2.2,
-        "selloff": -2.4,
-        "soars": 2.6,
-        "surges": 2.2,
-        "tumbles": -2.2,
-    }
-)
-"""Words of the trade that VADER does not know or takes for plain English, on its scale from -4 to 4."""
 
 
 def score_headlines(snapshot: Snapshot) -> SentimentSignal:
@@ -76,13 +49,13 @@ def _mean_tone(titles: Sequence[str]) -> tuple[float, str]:
     """The mean tone and what it is made of, in words."""
     if not titles:
         return 0.0, f"{ReasonCode.NO_HEADLINES.value}: {ReasonCode.NO_HEADLINES.meaning}"
-    scores = [_tone(title) for title in titles]
+    scores = [headline_tone(title) for title in titles]
     mean = sum(scores) / max(len(scores), LEAST_HEADLINES)
     above, below = sum(one > 0 for one in scores), sum(one < 0 for one in scores)
     return mean, f"{above} of {len(scores)} headlines are positive, {below} negative; mean tone {mean:+.2f}."
 
 
-def _tone(title: str) -> float:
+def headline_tone(title: str) -> float:
     """VADER's compound score with the words of the trade, bounded."""
     compound = float(_analyzer().polarity_scores(title)["compound"])
     return max(-HEADLINE_BOUND, min(HEADLINE_BOUND, compound))

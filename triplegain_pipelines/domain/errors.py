@@ -33,6 +33,10 @@ class LiveTradingError(PermanentError):
     """Trading with real money is not allowed as things stand."""
 
 
+class BudgetError(PermanentError):
+    """What a call of a model could cost or did cost cannot be told, or contradicts what is booked."""
+
+
 class DataError(PermanentError):
     """Data from outside breaks its contract."""
 
@@ -47,6 +51,10 @@ class StaleFenceError(PermanentError):
 
 class AccountBusyError(TransientError):
     """Another session holds the account's advisory lock."""
+
+
+class SeatBusyError(TransientError):
+    """Another process is putting the same question to the same seat at this moment."""
 
 
 class UnknownOutcomeError(TransientError):

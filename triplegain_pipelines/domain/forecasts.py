@@ -30,8 +30,8 @@ class SeatForecast:
 
     The fields from `action` to `reasoning` are None exactly where the seat abstained, and
     `reason_code` says why; `error` holds the words of the provider or of the schema. Prices are what
-    the model wrote, in quote currency; nothing trades on them. `cost_usd` is what all turns of the call
-    cost, as far as they were answered, and `latency_ms` how long they took.
+    the model wrote, in quote currency; nothing trades on them. `cost_usd` is what all calls of the
+    conversation cost, a call that hides its cost at its worst case, and `latency_ms` how long they took.
     """
 
     forecast_id: UUID

@@ -23,9 +23,16 @@ class ReasonCode(StrEnum):
     SEAT_SCHEMA = "SEAT_SCHEMA", "The seat's answer broke the schema, also after one repair turn."
     SEAT_PROVIDER_ERROR = "SEAT_PROVIDER_ERROR", "The seat's provider failed or refused the call."
     SEAT_UNKNOWN_PRICE = "SEAT_UNKNOWN_PRICE", "The seat's model has no known price, so it may not be called."
+    SEAT_OUT_OF_RANGE = "SEAT_OUT_OF_RANGE", "The seat's answer has numbers that cannot be, also after one repair turn."
+    SEAT_RATE_LIMITED = "SEAT_RATE_LIMITED", "The seat's provider was asked too often, until the seat's deadline."
+    SEAT_WRONG_MODEL = "SEAT_WRONG_MODEL", "Another model answered than the one that sits in the seat."
+    SEAT_BENCHED = "SEAT_BENCHED", "The seat failed too often and is not asked for a while."
+    SEAT_BUDGET = "SEAT_BUDGET", "What the call could cost at most is more than the budget has left."
+    SEAT_NOT_RECORDED = "SEAT_NOT_RECORDED", "Only stored answers are used, and there is none for this question."
     SEATS_DISABLED = "SEATS_DISABLED", "Models are turned off by LLM_ENABLED=false."
     QUORUM_NOT_MET = "QUORUM_NOT_MET", "Fewer than the required seats or vendors answered: no new risk."
     CONSENSUS_REACHED = "CONSENSUS_REACHED", "The pooled forecast is on one side by more than the dead band."
+    CLOSE_AGREED = "CLOSE_AGREED", "Most of the seats that count say that a position should be closed."
     CONSENSUS_UNDECIDED = "CONSENSUS_UNDECIDED", "The pooled forecast is inside the dead band: nothing to do."
     SNAPSHOT_INCOMPLETE = (
         "SNAPSHOT_INCOMPLETE",

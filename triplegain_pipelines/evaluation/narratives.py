@@ -1,4 +1,7 @@
-"""Trades told in plain words: why each was opened, how it ended, what it made (requirement A8)."""
+"""Trades told in plain words: why each was opened, how it ended, what it made (requirement A8).
+
+What else happened to an account is told in `happenings`.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +9,7 @@ from triplegain_pipelines.domain.decisions import Direction
 from triplegain_pipelines.domain.market import split_symbol
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.evaluation.happenings import RowLink
 from triplegain_pipelines.evaluation.wording import lasted, meaning, plain
 from triplegain_pipelines.store.performance import TradeRecord
 
@@ -49,4 +53,12 @@ def narrate(trade: TradeRecord, currency: str) -> Narrative:
         risk=" ".join(meaning(code) for code in changes),
         ending=ending + ".",
         quote=trade.explanation,
+    )
+
+
+def trade_rows(trade: TradeRecord, schema: str, account: str) -> tuple[RowLink, ...]:
+    """The rows that the account of a trade rests on: the decision, which names its forecasts, and the trade."""
+    return (
+        RowLink("research.consensus_decisions", str(trade.decision_id)),
+        RowLink(f"{schema}.trades", f"{account}/{trade.decision_id}/{trade.opened_at.isoformat()}"),
     )

@@ -1,7 +1,16 @@
-"""The rule by which forecasts are settled, fixed before any of them was made.
+"""The rule by which forecasts are settled, fixed before any of them was made. The same for every seat and baseline.
 
-Entry at the first 1m open at or after `as_of`, exit at the first 1m open at or after entry + horizon. Up means
-that the exit is above the entry. What a forecast was worth is in `forecast_scores`.
+- Entry: the open of the first 1-minute candle that opens at or after `as_of`. The forecast was made from candles that
+  had closed before `as_of`, so nobody could have traded at a price of its own evidence.
+- Exit: the open of the first 1-minute candle that opens at or after the entry's + horizon.
+- Each is waited for `LONGEST_WAIT`. Without a candle in it the forecast stays unsettled; no other price is taken.
+- Up means that the exit is above the entry. An exit at the very entry is not up.
+- Costs: what a round trip costs (fee and slippage of both sides) is stored beside the move, as the settings have it at
+  the settling. The question to the seats is about the price, so costs decide nobody's hit; they decide what a hit was
+  worth. Who forecast a smaller move than that rightly was right and earned nothing.
+- An outcome is written once. A candle that is corrected later does not change it.
+
+What a forecast was worth is in `probability_scores`; that no outcome is missing is seen to by the check `settled`.
 """
 
 from collections.abc import Sequence
@@ -23,6 +32,7 @@ def settle(
     horizons: Sequence[int],
     now: datetime,
     grace: timedelta,
+    round_trip_cost: float,
 ) -> pl.DataFrame:
     """The outcomes of forecasts made about `symbol` at the times `as_of`, as far as they have settled by `now`.
 
@@ -35,10 +45,11 @@ def settle(
         horizons: hours.
         now: candles that close later are not looked at.
         grace: how long after its close a candle may still be revised.
+        round_trip_cost: fee and slippage of entry and exit, as a share of the entry.
 
     Returns:
         A frame with `symbol`, `as_of`, `horizon_hours`, `settled_at`, `entry_price`, `exit_price`, `return` (exit over
-        entry, less 1) and `went_up`, by time and horizon; unsettled forecasts are missing from it.
+        entry, less 1), `went_up` and `round_trip_cost`, by time and horizon; unsettled forecasts are missing from it.
     """
     known_after = Timeframe.M1.duration + grace
     opens = candles.select("opened_at", "open").filter(pl.col("opened_at") + known_after <= now)
@@ -72,8 +83,14 @@ def settle(
             "exit_price",
             (pl.col("exit_price") / pl.col("entry_price") - 1).alias("return"),
             (pl.col("exit_price") > pl.col("entry_price")).alias("went_up"),
+            pl.lit(round_trip_cost).alias("round_trip_cost"),
         )
     )
+
+
+def settles_within(horizon_hours: int, grace: timedelta) -> timedelta:
+    """How long after `as_of` a forecast has settled at the latest, or never will by itself."""
+    return timedelta(hours=horizon_hours) + 2 * LONGEST_WAIT + Timeframe.M1.duration + grace
 
 
 def _first_open(due: pl.DataFrame, due_at: str, opens: pl.DataFrame, opened_at: str) -> pl.DataFrame:

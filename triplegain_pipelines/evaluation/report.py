@@ -17,6 +17,7 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.evaluation.benchmarks import benchmarks, hold_name
 from triplegain_pipelines.evaluation.comparison import HORIZON_HOURS, compare_forecasters
 from triplegain_pipelines.evaluation.files import write_atomically
+from triplegain_pipelines.evaluation.happenings import tell_happenings
 from triplegain_pipelines.evaluation.performance import execution_metrics, portfolio_metrics, trade_metrics
 from triplegain_pipelines.evaluation.report_page import place_plotly, render_page
 from triplegain_pipelines.evaluation.validation import ValidationReport, build_validation, decisions_due
@@ -186,6 +187,7 @@ def collect(
         reasons=performance.reason_counts(*place),
         breaker_changes=evidence.breaker_changes(connection, account, start, end),
         gaps=evidence.candle_gaps(connection, opened.venue, symbols, start, end),
+        happenings=tell_happenings(connection, schema, account, opened.currency, start, end),
     )
 
 
@@ -222,12 +224,13 @@ def report_document(report: ValidationReport) -> dict[str, Any]:
             for benchmark in inputs.benchmarks
         },
         "decisions": asdict(inputs.decisions),
-        "forecasters": [asdict(item.score) | {"rank": item.rank} for item in inputs.forecasters],
+        "forecasters": [asdict(score) for score in inputs.forecasters],
         "calls": [asdict(calls) for calls in inputs.calls],
         "refusals": [{"code": reason.code, "count": reason.count} for reason in inputs.refusals],
         "reasons": [asdict(reason) for reason in inputs.reasons],
         "breaker_changes": [asdict(change) for change in inputs.breaker_changes],
         "gaps": [asdict(gap) for gap in inputs.gaps],
+        "happenings": [asdict(happening) for happening in inputs.happenings],
         "open_positions": [asdict(position) for position in inputs.positions],
         "config_hash": inputs.config_hash,
         "result_hash": inputs.result_hash,

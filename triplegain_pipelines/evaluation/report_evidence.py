@@ -1,17 +1,23 @@
 """The tables of the report that show evidence: decisions, seats, breakers, gaps, provenance. In words, no HTML."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.risk import VerdictStatus
-from triplegain_pipelines.evaluation.comparison import MINIMUM_FORECASTS, RankedScore
+from triplegain_pipelines.evaluation.comparison import MINIMUM_FORECASTS
+from triplegain_pipelines.evaluation.forecast_scores import ForecastScore
+from triplegain_pipelines.evaluation.happenings import RowLink
 from triplegain_pipelines.evaluation.validation_inputs import ValidationInputs
 from triplegain_pipelines.evaluation.wording import NOTHING, between, meaning, milliseconds, moment, number, percent
 from triplegain_pipelines.store.evidence import CandleGap, SeatCalls
 from triplegain_pipelines.store.performance import ReasonCount
 
 SHOWN_GAPS = 50
+SHOWN_HAPPENINGS = 40
+_SHOWN_ROWS = 3
 _STAGES = {
     "consensus": "What the consensus decided",
     "order path": "Why decisions made no order, one reason each",
@@ -63,22 +69,22 @@ def _lowered_before_refusal(reason: ReasonCount) -> bool:
 
 
 def minimum_sentence(inputs: ValidationInputs) -> str:
-    """How many forecasts a ranking needs, and how many there are."""
-    best = max((item.score.effective for item in inputs.forecasters), default=0)
+    """How many forecasts it takes to tell skill from luck, how many there are, and that nobody is ranked here."""
+    best = max((score.effective for score in inputs.forecasters), default=0)
     text = (
         f"To tell a forecaster that is right 55 % of the time from a coin, among six of them, takes about "
-        f"{MINIMUM_FORECASTS:,} independent forecasts; here are {best:,.0f}. "
+        f"{MINIMUM_FORECASTS:,} independent forecasts; here are {best:,.0f}. Nobody is ranked here: who is ahead, and "
+        "on what evidence, is on the leaderboard. "
     )
     if best < MINIMUM_FORECASTS:
-        text += "Not enough data: the scores below are shown with their intervals, and nobody is ranked."
+        text += "Not enough data: whoever looks best below may only be lucky."
     if inputs.baseline:
         text += " The seats are baselines, so this compares plain rules and no language models."
     return text
 
 
-def forecaster_line(item: RankedScore) -> dict[str, Any]:
+def forecaster_line(score: ForecastScore) -> dict[str, Any]:
     """One line of the comparison of forecasters."""
-    score = item.score
     return {
         "name": score.name,
         "kind": score.kind,
@@ -88,7 +94,6 @@ def forecaster_line(item: RankedScore) -> dict[str, Any]:
             (number(score.brier, places=4), between(score.brier_interval, ".3f")),
             (number(score.log_loss, places=4), ""),
             (number(score.calibration_error, places=3), ""),
-            (NOTHING if item.rank is None else f"{item.rank}", "" if item.rank else "not enough data"),
         ],
     }
 
@@ -150,6 +155,28 @@ def gap_sentence(inputs: ValidationInputs) -> str:
     gaps = "1 gap" if len(inputs.gaps) == 1 else f"{len(inputs.gaps):,} gaps"
     text = f"{gaps} with {missing:,} missing one-minute candles."
     return text + (f" The first {SHOWN_GAPS} are listed." if len(inputs.gaps) > SHOWN_GAPS else "")
+
+
+def happening_lines(inputs: ValidationInputs) -> list[dict[str, str]]:
+    """The newest things that happened, each with the rows that say so."""
+    return [
+        {"at": moment(one.at), "kind": one.kind.value, "sentence": one.sentence, "rows": row_list(one.rows)}
+        for one in reversed(inputs.happenings[-SHOWN_HAPPENINGS:])
+    ]
+
+
+def happening_sentence(inputs: ValidationInputs) -> str:
+    """How much of each kind happened, and how much of it is shown."""
+    kinds = Counter(one.kind.value for one in inputs.happenings)
+    counted = ", ".join(f"{count} of the kind '{kind}'" for kind, count in kinds.most_common())
+    rest = f" The newest {SHOWN_HAPPENINGS} are listed; all are in the JSON file beside this page."
+    return f"In this period: {counted}." + (rest if len(inputs.happenings) > SHOWN_HAPPENINGS else "")
+
+
+def row_list(rows: Sequence[RowLink]) -> str:
+    """The rows that a sentence rests on, as table and key."""
+    shown = ", ".join(f"{row.table} {row.key}" for row in rows[:_SHOWN_ROWS])
+    return shown + (f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else "")
 
 
 def provenance(inputs: ValidationInputs, generated_at: datetime) -> list[tuple[str, str]]:

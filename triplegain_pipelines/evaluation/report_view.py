@@ -8,7 +8,7 @@ from typing import Any
 
 from triplegain_pipelines.evaluation.benchmarks import hold_name
 from triplegain_pipelines.evaluation.comparison import HORIZON_HOURS
-from triplegain_pipelines.evaluation.narratives import Narrative, narrate
+from triplegain_pipelines.evaluation.narratives import Narrative, narrate, trade_rows
 from triplegain_pipelines.evaluation.report_evidence import (
     SHOWN_GAPS,
     call_line,
@@ -16,8 +16,11 @@ from triplegain_pipelines.evaluation.report_evidence import (
     forecaster_line,
     gap_line,
     gap_sentence,
+    happening_lines,
+    happening_sentence,
     minimum_sentence,
     provenance,
+    row_list,
     stages,
     timeline,
 )
@@ -43,7 +46,7 @@ _SHOWN_TRADES = 12
 def page_context(report: ValidationReport, generated_at: datetime) -> dict[str, Any]:
     """Everything the template places, as text."""
     inputs = report.inputs
-    narratives = [_story(narrate(trade, inputs.account.currency)) for trade in reversed(inputs.trades)]
+    narratives = [_story(narrate(trade, inputs.account.currency), inputs) for trade in reversed(inputs.trades)]
     return {
         "title": f"{report.verdict}: validation of {inputs.account.account}",
         "account": inputs.account,
@@ -64,12 +67,14 @@ def page_context(report: ValidationReport, generated_at: datetime) -> dict[str, 
         "charted": charted_symbols(inputs),
         "narratives": narratives,
         "shown": _SHOWN_TRADES,
+        "happenings": happening_lines(inputs),
+        "happening_sentence": happening_sentence(inputs),
         "positions": _position_lines(inputs),
         "decision_sentence": decision_sentence(inputs),
         "stages": stages(inputs),
         "minimum_sentence": minimum_sentence(inputs),
         "horizon": HORIZON_HOURS,
-        "forecasters": [forecaster_line(item) for item in inputs.forecasters],
+        "forecasters": [forecaster_line(score) for score in inputs.forecasters],
         "calls": [call_line(calls) for calls in inputs.calls],
         "timeline": timeline(inputs),
         "gaps": [gap_line(gap) for gap in inputs.gaps[:SHOWN_GAPS]],
@@ -228,7 +233,7 @@ def _symbol_line(figures: SymbolFigures) -> dict[str, Any]:
     }
 
 
-def _story(narrative: Narrative) -> dict[str, str]:
+def _story(narrative: Narrative, inputs: ValidationInputs) -> dict[str, str]:
     trade = narrative.trade
     return {
         "opened": moment(trade.opened_at),
@@ -242,6 +247,7 @@ def _story(narrative: Narrative) -> dict[str, str]:
         "risk": narrative.risk,
         "ending": narrative.ending,
         "quote": narrative.quote,
+        "rows": row_list(trade_rows(trade, inputs.schema, inputs.account.account)),
     }
 
 

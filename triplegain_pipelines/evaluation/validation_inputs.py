@@ -8,7 +8,8 @@ import polars as pl
 
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.evaluation.benchmarks import Benchmark, hold_name
-from triplegain_pipelines.evaluation.comparison import RankedScore
+from triplegain_pipelines.evaluation.forecast_scores import ForecastScore
+from triplegain_pipelines.evaluation.happenings import Happening
 from triplegain_pipelines.evaluation.performance import ExecutionMetrics, PortfolioMetrics, TradeMetrics
 from triplegain_pipelines.store.accounts import Account
 from triplegain_pipelines.store.evidence import BreakerChange, CandleGap, DecisionCounts, SeatCalls
@@ -55,11 +56,12 @@ class ValidationInputs:
     decisions_due: int
     decisions: DecisionCounts
     calls: Sequence[SeatCalls]
-    forecasters: Sequence[RankedScore]
+    forecasters: Sequence[ForecastScore]
     counts: TradingCounts
     reasons: Sequence[ReasonCount]
     breaker_changes: Sequence[BreakerChange]
     gaps: Sequence[CandleGap]
+    happenings: Sequence[Happening] = ()
 
     @property
     def paper(self) -> bool:

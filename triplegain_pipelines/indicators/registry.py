@@ -14,7 +14,7 @@ import numpy as np
 
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.errors import DataError
-from triplegain_pipelines.indicators import momentum, trend, volatility, volume
+from triplegain_pipelines.indicators import momentum, states, trend, volatility, volume
 from triplegain_pipelines.indicators.bars import Array, Bars, bars_of
 from triplegain_pipelines.indicators.warmup import EXPONENTIAL, WILDER, WINDOWED
 
@@ -46,6 +46,19 @@ class Indicator:
         return arrays
 
 
+VOLATILE = {"enter": 0.95, "leave": 0.80}
+"""ATR / close is among the highest 5 % of the last 100 bars, until it is no more among the highest 20 %."""
+
+TRENDING = {"enter": 25.0, "leave": 23.0}
+"""Wilder's threshold of ADX, left a little under it: until 20, his 'no trend', whole weeks of standing still pass."""
+
+CHOPPY = {"enter": 61.8, "leave": 50.0}
+"""Dreiss's threshold of the choppiness index, until it is nearer to the one of a trend (38.2) than to it."""
+
+SLOPE = {"beyond": 0.02}
+"""ATR a bar: a slope is flatter than this on about every sixth hour of bitcoin's, and then says nothing of a side."""
+
+
 def _indicator(
     function: Callable[..., tuple[Array, ...]], outputs: str, warm_up: int, **parameters: float
 ) -> Indicator:
@@ -62,11 +75,17 @@ INDICATORS = (
     _indicator(trend.sma, "sma_20", WINDOWED * 20, period=20),
     _indicator(trend.sma, "sma_50", WINDOWED * 50, period=50),
     _indicator(trend.macd, _MACD, EXPONENTIAL * (26 + 9), fast=12, slow=26, signal=9),
-    _indicator(trend.adx, "adx_14", WILDER * (14 + 14), period=14),
+    _indicator(states.trending, "adx_14 trending_state", WILDER * (14 + 14), period=14, **TRENDING),
     _indicator(trend.donchian, "donchian_upper donchian_lower", WINDOWED * 20, period=20),
     _indicator(trend.supertrend, "supertrend_line supertrend_direction", WILDER * 10, period=10, multiple=3.0),
     _indicator(
-        trend.ema_slope, "ema_26_slope", max(EXPONENTIAL * 26 + 10, WILDER * 14), period=26, span=10, atr_period=14
+        states.sloping,
+        "ema_26_slope slope_state",
+        max(EXPONENTIAL * 26 + 10, WILDER * 14),
+        period=26,
+        span=10,
+        atr_period=14,
+        **SLOPE,
     ),
     _indicator(momentum.rsi, "rsi_14", WILDER * 14, period=14),
     _indicator(
@@ -75,12 +94,12 @@ INDICATORS = (
     _indicator(momentum.cci, "cci_20", WINDOWED * 20, period=20),
     _indicator(momentum.williams_r, "williams_r_14", WINDOWED * 14, period=14),
     _indicator(volatility.atr, "atr_14", WILDER * 14, period=14),
-    _indicator(volatility.atr_rank, "atr_rank_100", WILDER * 14 + 99, period=14, span=100),
+    _indicator(states.volatile, "atr_rank_100 volatile_state", WILDER * 14 + 99, period=14, span=100, **VOLATILE),
     _indicator(volatility.bollinger, _BOLLINGER, WINDOWED * 20, period=20, deviations=2.0),
     _indicator(
         volatility.keltner, _KELTNER, max(EXPONENTIAL * 20, WILDER * 10), period=20, atr_period=10, multiple=2.0
     ),
-    _indicator(volatility.choppiness, "choppiness_14", WINDOWED * 14 + 1, period=14),
+    _indicator(states.choppy, "choppiness_14 choppy_state", WINDOWED * 14 + 1, period=14, **CHOPPY),
     _indicator(volume.obv, "obv", WINDOWED * 2),
     _indicator(volume.vwap, "vwap_20", WINDOWED * 20, period=20),
 )

@@ -8,16 +8,18 @@ from itertools import islice
 import polars as pl
 
 from triplegain_pipelines.agents.answer import FIRST_HORIZON_HOURS, SECOND_HORIZON_HOURS
-from triplegain_pipelines.agents.council import Hearing, deliberate, hear_seats
+from triplegain_pipelines.agents.council import Hearing, deliberate, hear_seats, settlements_of
 from triplegain_pipelines.agents.prompt import render_prompt
 from triplegain_pipelines.agents.regime import REGIME_VERSION
 from triplegain_pipelines.agents.seats import SeatCall, plan_calls
 from triplegain_pipelines.agents.sentiment import SENTIMENT_VERSION
+from triplegain_pipelines.agents.shadow_council import Case, shadow_decisions
 from triplegain_pipelines.agents.technical import TECHNICAL_VERSION
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.evidence import Signals, Snapshot
 from triplegain_pipelines.domain.forecasts import SeatForecast
+from triplegain_pipelines.domain.shadows import ShadowRecord
 from triplegain_pipelines.evaluation.outcomes import LONGEST_WAIT, settle
 from triplegain_pipelines.execution.account import queue_decisions
 from triplegain_pipelines.execution.desk import Desk
@@ -27,6 +29,7 @@ from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import read_decisions, read_pooled, save_decisions
 from triplegain_pipelines.store.outcomes import read_outcomes, save_outcomes
 from triplegain_pipelines.store.series import decision_candles
+from triplegain_pipelines.store.shadow_pools import read_panels, read_shadows, save_shadows
 from triplegain_pipelines.store.signals import read_signals
 from triplegain_pipelines.store.snapshots import read_snapshots
 
@@ -35,18 +38,20 @@ _HORIZONS = (FIRST_HORIZON_HOURS, SECOND_HORIZON_HOURS)
 
 @dataclass(frozen=True, slots=True)
 class Deliberation:
-    """The decisions of a range, and how many of them differ from what was decided there before.
+    """The decisions of a range with their shadows, and how many of them differ from what was decided there before.
 
     A decision is evidence: it stays as it was, also where late data or new code would decide otherwise today.
     """
 
     decisions: list[Decision]
+    shadows: list[ShadowRecord]
     differing: int
 
 
 def ask_about(database: Database, session: Session, start: datetime, end: datetime) -> list[SeatForecast]:
     """Six forecasts for each snapshot of [start, end), asked for unless they are stored."""
-    return hear_seats(database, [call for _, _, calls in _questions(database, session, start, end) for call in calls])
+    calls = [call for _, _, calls in _questions(database, session, start, end) for call in calls]
+    return hear_seats(database, calls, session.settings.models)
 
 
 def settle_outcomes(database: Database, session: Session, start: datetime, end: datetime) -> pl.DataFrame:
@@ -58,32 +63,56 @@ def settle_outcomes(database: Database, session: Session, start: datetime, end: 
             times = [one.as_of for one in read_snapshots(connection, session.venue, [symbol], earliest, end)]
             candles = decision_candles(connection, session.venue, symbol, earliest, end)
             grace = session.settings.profile.decisions.grace
-            found = settle(candles, symbol, times, horizons=_HORIZONS, now=session.clock.now(), grace=grace)
+            found = settle(
+                candles,
+                symbol,
+                times,
+                horizons=_HORIZONS,
+                now=session.clock.now(),
+                grace=grace,
+                round_trip_cost=session.round_trip_cost,
+            )
             save_outcomes(connection, session.venue, found)
         settled.append(found)
     return pl.concat(settled)
 
 
 def decide_on(database: Database, session: Session, start: datetime, end: datetime) -> Deliberation:
-    """The consensus on each snapshot of [start, end), from forecasts that are stored."""
+    """The consensus on each snapshot of [start, end), from forecasts that are stored, with its shadows beside it."""
     questions = _questions(database, session, start, end)
-    heard = iter(hear_seats(database, [call for _, _, calls in questions for call in calls]))
+    calls = [call for _, _, calls in questions for call in calls]
+    heard = iter(hear_seats(database, calls, session.settings.models))
+    answers = [tuple(islice(heard, len(calls))) for _, _, calls in questions]
     hearings = [
-        Hearing(snapshot, signals.regime, tuple(islice(heard, len(calls)))) for snapshot, signals, calls in questions
+        Hearing(snapshot, signals.regime, said) for (snapshot, signals, _), said in zip(questions, answers, strict=True)
     ]
+    models, settings = session.settings.models, session.settings.profile.decisions
     with database.connection() as connection:
+        outcomes = read_outcomes(connection, session.venue, session.symbols, end)
         decisions = deliberate(
             account=session.account,
             hearings=hearings,
             history=read_pooled(connection, session.account, start),
-            outcomes=read_outcomes(connection, session.venue, session.symbols, end),
-            models=session.settings.models,
-            decisions=session.settings.profile.decisions,
+            outcomes=outcomes,
+            models=models,
+            decisions=settings,
         )
         differing = save_decisions(connection, decisions)
+        made = {one.snapshot_id: one for one in decisions}
+        shadows = shadow_decisions(
+            cases=[
+                Case(made[snapshot.snapshot_id], snapshot, signals, said)
+                for (snapshot, signals, _), said in zip(questions, answers, strict=True)
+            ],
+            history=read_panels(connection, session.account, start),
+            settlements=settlements_of(outcomes),
+            pool=models.pool,
+            interval=settings.interval,
+        )
+        save_shadows(connection, shadows)
         # What was decided first stands, and is what is acted on.
         stored = read_decisions(connection, session.account, start, end)
-    return Deliberation(stored, differing)
+        return Deliberation(stored, read_shadows(connection, session.account, start, end), differing)
 
 
 def hand_over(desk: Desk, session: Session, decisions: Sequence[Decision]) -> None:

@@ -6,14 +6,12 @@ from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.evaluation.data_quality import QualityReport, write_quality_report
 from triplegain_pipelines.evaluation.report import WrittenReport, write_validation_report
-from triplegain_pipelines.evaluation.tracking import ProjectedWindow, project_window
 from triplegain_pipelines.execution.desk import LIVE, PAPER
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import decided_symbols
 from triplegain_pipelines.store.overview import read_overviews
-from triplegain_pipelines.store.server import database_urls, with_driver
 
 
 def validate_account(database: Database, session: Session, start: datetime, end: datetime) -> WrittenReport:
@@ -56,15 +54,6 @@ def report_hours(database: Database, settings: Settings, account: str | None, le
         symbols = decided_symbols(connection, found.account)
     session = Session(found.account, found.venue, symbols, replay=True, settings=settings, clock=SystemClock())
     return _validate(database, session, schema, end - length, end)
-
-
-def compare_models(database: Database, session: Session, start: datetime, end: datetime) -> ProjectedWindow:
-    """Project the account's window into MLflow, straight into its database: no server is needed for it."""
-    return project_window(
-        validate_account(database, session, start, end).report,
-        tracking_uri=with_driver(database_urls(session.settings).mlflow),
-        artifact_root=session.settings.home / "mlflow",
-    )
 
 
 def check_quality(database: Database, session: Session, start: datetime, end: datetime) -> QualityReport:

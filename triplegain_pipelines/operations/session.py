@@ -55,6 +55,13 @@ class Session:
         return (self.venue, backup) if backup and backup != self.venue else (self.venue,)
 
     @property
+    def round_trip_cost(self) -> float:
+        """Fee and slippage of an entry and its exit, as a share of the entry: those that the account pays."""
+        profile = self.settings.profile
+        fee_bps = profile.live.fee_bps if self.live and profile.live is not None else profile.paper.fee_bps
+        return float(2 * (fee_bps + profile.paper.slippage_bps) / 10_000)
+
+    @property
     def currency(self) -> str:
         """The currency of the account."""
         return quote_currency(self.symbols)

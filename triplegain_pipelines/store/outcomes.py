@@ -20,8 +20,9 @@ OUTCOMES = {
     "exit_price": pl.Float64(),
     "return": pl.Float64(),
     "went_up": pl.Boolean(),
+    "round_trip_cost": pl.Float64(),
 }
-"""Columns of a frame of outcomes."""
+"""Columns of a frame of outcomes; `round_trip_cost` is null where it settled before costs were kept."""
 
 SCORED = {
     "forecaster": pl.String(),
@@ -55,7 +56,7 @@ def read_outcomes(
 ) -> pl.DataFrame:
     """The outcomes of `symbols` that had settled before a moment, in the columns `OUTCOMES`, by time and symbol."""
     query = """
-        SELECT symbol, as_of, horizon_hours, settled_at, entry_price, exit_price, return, went_up
+        SELECT symbol, as_of, horizon_hours, settled_at, entry_price, exit_price, return, went_up, round_trip_cost
         FROM research.forecast_outcomes WHERE venue = %s AND symbol = ANY(%s) AND settled_at < %s
         ORDER BY as_of, symbol, horizon_hours"""
     return copy_out(connection, query, (venue, list(symbols), settled_before), OUTCOMES)

@@ -49,6 +49,7 @@ _QUERY = """
     LEFT JOIN LATERAL (
         SELECT as_of, document FROM research.market_states WHERE venue = a.venue ORDER BY as_of DESC LIMIT 1
     ) v ON true
+    WHERE NOT EXISTS (SELECT FROM research.shadow_books b WHERE b.shadow_account = a.account)
     ORDER BY e.at DESC NULLS LAST, a.account
 """
 
@@ -95,7 +96,7 @@ class AccountOverview:
 
 
 def read_overviews(connection: psycopg.Connection, schema: str) -> list[AccountOverview]:
-    """Every account, the one marked last first."""
+    """Every account but the shadow books of the leaderboard, the one marked last first."""
     with connection.cursor(row_factory=class_row(AccountOverview)) as cursor:
         return cursor.execute(statement(_QUERY, schema)).fetchall()
 

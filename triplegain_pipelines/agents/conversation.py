@@ -1,0 +1,157 @@
+"""A conversation with a seat as a pure function of the calls made so far: what is asked next, or what it forecast.
+
+Who makes the calls is in `seats`. Stored calls give the same forecast as fresh ones, without a network, because both
+go through here.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+
+from pydantic import ValidationError
+
+from triplegain_pipelines.agents.answer import SeatAnswer, reason_of
+from triplegain_pipelines.agents.seat_calls import SeatCall
+from triplegain_pipelines.domain.decisions import ForecastStatus
+from triplegain_pipelines.domain.forecasts import SeatForecast
+from triplegain_pipelines.domain.model_calls import CallStatus, ModelCall
+from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.domain.secrets import redacted
+
+_TURNS = 2  # the question, and one request to repair an answer that breaks the schema
+_ERROR_LENGTH = 300
+_REPAIRABLE = frozenset({ReasonCode.SEAT_SCHEMA, ReasonCode.SEAT_OUT_OF_RANGE})
+_DATED = r"(-(\d{4}|\d{8}|\d{4}-\d{2}-\d{2}))?"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a seat is asked next: which turn, which attempt at it, and after how long a wait."""
+
+    turn: int
+    attempt: int
+    messages: tuple[Mapping[str, str], ...]
+    wait_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why what came back is no forecast."""
+
+    reason: ReasonCode
+    words: str
+
+
+def proceed(call: SeatCall, made: Sequence[ModelCall]) -> Question | SeatForecast:
+    """What to ask after the calls `made`, or the forecast where the conversation is over.
+
+    A call whose end nobody saw is asked again: it is not known to have been answered.
+    """
+    if not made:
+        return Question(1, 1, _opening(call))
+    last = made[-1]
+    if last.status is CallStatus.ANSWERED:
+        return _after_answer(call, made, last)
+    if last.status is CallStatus.SENT:
+        return Question(last.turn, last.attempt + 1, _messages(call, made))
+    if last.retry_in_seconds is not None:
+        return Question(last.turn, last.attempt + 1, _messages(call, made), last.retry_in_seconds)
+    return abstention(call, made, last.reason_code or ReasonCode.SEAT_PROVIDER_ERROR)
+
+
+def judge(call: SeatCall, text: str, answered_by: str | None) -> SeatAnswer | NoAnswer:
+    """The answer in `text`, or why it is none. What another model says is never this seat's answer."""
+    if not _same_model(call.names, answered_by):
+        asked = call.names[0]
+        return NoAnswer(ReasonCode.SEAT_WRONG_MODEL, f"{asked} was asked, and {answered_by or 'nobody'} answered")
+    try:
+        answer = SeatAnswer.model_validate_json(text)
+    except ValidationError as error:
+        return NoAnswer(reason_of(error), in_words(error))
+    return answer.model_copy(update={"reasoning": storable(answer.reasoning)})
+
+
+def abstention(call: SeatCall, made: Sequence[ModelCall], reason: ReasonCode) -> SeatForecast:
+    """The abstention of a seat after the calls `made`."""
+    return _forecast(call, made, None, reason)
+
+
+def in_words(error: ValidationError) -> str:
+    """What the schema said of an answer, field by field."""
+    broken = (f"{'.'.join(map(str, one['loc'])) or 'answer'}: {one['msg']}" for one in error.errors())
+    return storable("; ".join(broken))[:_ERROR_LENGTH]
+
+
+def storable(text: str) -> str:
+    """`text` without secrets, and without what PostgreSQL's text cannot hold: NUL and lone surrogates."""
+    return redacted(text.replace("\0", "�").encode(errors="replace").decode())
+
+
+def _after_answer(call: SeatCall, made: Sequence[ModelCall], last: ModelCall) -> Question | SeatForecast:
+    answer = judge(call, last.raw_answer or "", last.answered_by)
+    if isinstance(answer, SeatAnswer):
+        return _forecast(call, made, answer, None)
+    if answer.reason in _REPAIRABLE and last.turn < _TURNS:
+        return Question(last.turn + 1, 1, _messages(call, made))
+    return abstention(call, made, answer.reason)
+
+
+def _opening(call: SeatCall) -> tuple[Mapping[str, str], ...]:
+    return (
+        {"role": "system", "content": call.prompt.system_text},
+        {"role": "user", "content": call.prompt.user_text},
+    )
+
+
+def _messages(call: SeatCall, made: Sequence[ModelCall]) -> tuple[Mapping[str, str], ...]:
+    messages = list(_opening(call))
+    for one in made:
+        if one.status is CallStatus.ANSWERED:
+            raw = one.raw_answer or ""
+            answer = judge(call, raw, one.answered_by)
+            words = answer.words if isinstance(answer, NoAnswer) else ""
+            messages += [
+                # An empty message is refused by some providers.
+                {"role": "assistant", "content": raw or "(nothing)"},
+                {"role": "user", "content": f"That was not a valid answer. Reply with the JSON object only. {words}"},
+            ]
+    return tuple(messages)
+
+
+def _same_model(names: Sequence[str], answered_by: str | None) -> bool:
+    return answered_by is not None and _pattern(tuple(names)).fullmatch(answered_by.rpartition("/")[2]) is not None
+
+
+@cache
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"({'|'.join(map(re.escape, names))}){_DATED}")
+
+
+def _forecast(
+    call: SeatCall, made: Sequence[ModelCall], answer: SeatAnswer | None, reason: ReasonCode | None
+) -> SeatForecast:
+    said = dict(answer) if answer else dict.fromkeys(SeatAnswer.model_fields)
+    spoken = [one.raw_answer for one in made if one.raw_answer is not None]
+    return SeatForecast(
+        forecast_id=call.absence_id if reason is ReasonCode.SEAT_NOT_RECORDED else call.forecast_id,
+        snapshot_id=call.snapshot_id,
+        prompt_hash=call.prompt.prompt_hash,
+        seat=call.seat,
+        vendor=call.vendor,
+        model=call.model,
+        baseline=call.baseline,
+        code_version=call.code_version,
+        parameters=call.parameters,
+        status=ForecastStatus.ANSWERED if answer else ForecastStatus.ABSTAINED,
+        reason_code=reason,
+        raw_answer=spoken[-1] if spoken else None,
+        error=made[-1].error if made and reason else None,
+        turns=made[-1].turn if made else 0,
+        input_tokens=sum(one.input_tokens for one in made),
+        output_tokens=sum(one.output_tokens for one in made),
+        cost_usd=sum((one.cost_usd for one in made), Decimal(0)),
+        latency_ms=sum(one.latency_ms for one in made),
+        **said,
+    )
