@@ -154,7 +154,7 @@ def test_two_prices_of_one_day_are_refused() -> None:
         "timestamp,headline,score,reason\n2025-07-17 06:10:18+00:00,x,1",
         'timestamp,headline,score,reason\n2025-07-17 06:10:18+00:00,"x,1,y',
         "timestamp,headline,score,reason\n2025-07-17 06:10:18+00:00,,1,y",
-        gzip.compress(b"0" * 1000),
+        gzip.compress(b"0" * 1000, mtime=0),
     ],
 )
 def test_files_that_are_none_are_refused_in_one_line(write: Write, content: str | bytes) -> None:
