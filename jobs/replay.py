@@ -3,7 +3,7 @@
 Four runs, one after the other, on a persistent instance, so that a person finds them in the Dagster page.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -18,7 +18,8 @@ from triplegain_pipelines.operations.replay_plan import ReplayPlan
 
 Tell = Callable[[str, float], None]
 
-_REPORTS = ("validation_report", "leaderboard", "model_comparison", "data_quality_report")
+_REPORTS = ("validation_report", "data_quality_report")
+_COMPARISONS = ("leaderboard", "model_comparison")
 
 
 def run_replay(defs: dg.Definitions, instance: dg.DagsterInstance, plan: ReplayPlan, tell: Tell) -> None:
@@ -37,7 +38,8 @@ def run_replay(defs: dg.Definitions, instance: dg.DagsterInstance, plan: ReplayP
     _run(defs, instance, plan, tell, "market_data", first=plan.history_from)
     _run(defs, instance, plan, tell, "decision_history", first=plan.first)
     _run(defs, instance, plan, tell, "replay_execution", ops={"walk_history": window})
-    _run(defs, instance, plan, tell, "reports", ops=dict.fromkeys(_REPORTS, window))
+    reports = _REPORTS + (_COMPARISONS if plan.compares else ())
+    _run(defs, instance, plan, tell, "reports", ops=dict.fromkeys(reports, window), assets=("trade_journal", *reports))
 
 
 def _run(
@@ -49,6 +51,7 @@ def _run(
     *,
     first: date | None = None,
     ops: Mapping[str, Any] | None = None,
+    assets: Sequence[str] | None = None,
 ) -> None:
     session = {"account": plan.account, "venue": plan.venue, "symbols": list(plan.symbols), "replay": True}
     tags = dict(run_tags("replay", plan.account, "replay"))
@@ -61,6 +64,7 @@ def _run(
             instance=instance,
             run_id=run_id,
             tags=tags,
+            asset_selection=None if assets is None else [dg.AssetKey(name) for name in assets],
             run_config={"resources": {"session": {"config": session}}, "ops": ops or {}, "loggers": QUIET},
             raise_on_error=False,
         )

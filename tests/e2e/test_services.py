@@ -96,6 +96,7 @@ def test_every_schedule_and_sensor_runs(running: Running) -> None:
     """D4: a system that is up and does nothing, because somebody would have to switch it on first."""
     names = (
         "breaker_sensor",
+        "budget_sensor",
         "decision_schedule",
         "execution_sensor",
         "expire_schedule",
