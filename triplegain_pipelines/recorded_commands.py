@@ -13,7 +13,11 @@ from triplegain_pipelines.evaluation.recorded_scores import ScoreAgreement
 from triplegain_pipelines.operations.recorded_records import JudgedRecords
 from triplegain_pipelines.settings import settings
 
-records = typer.Typer(no_args_is_help=True, help="Records of other people's models: import them, and see them judged.")
+records = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Records of other people's models: import them, and see them judged.",
+)
 
 
 @records.command("import")

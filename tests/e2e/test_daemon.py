@@ -115,9 +115,10 @@ class Floor:
 def filled_in_one_piece(made: Decision, session: Session) -> Decision:
     """The decision, moved by microseconds until the paper venue's luck fills its order whole and at once."""
     paper = session.settings.profile.paper
+    leg = Leg.EXIT if made.action is Action.CLOSE else Leg.ENTRY
 
     def share() -> Decimal:
-        seed = draw_seed(paper.seed, made.decision_id, Leg.ENTRY)
+        seed = draw_seed(paper.seed, made.decision_id, leg)
         return first_part(Decimal(1), Instrument(made.symbol), paper.fill_rate, seed)
 
     while share() < 1:

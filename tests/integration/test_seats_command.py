@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 import typer
+from rich.console import Console
 from seats_data import abstained, answered, make_prompt, make_snapshot
 from typer.testing import CliRunner
 
@@ -152,7 +153,9 @@ def test_a_person_cannot_take_a_baseline_for_a_model(
     lively: Database, monkeypatch: pytest.MonkeyPatch, *, offline: bool
 ) -> None:
     """A9: baselines are labelled wherever a person looks, also where only one of the two tables is read."""
-    done = CliRunner().invoke(app(lively, monkeypatch, offline=offline), [], env={"COLUMNS": "220"})
+    # A console that was made under COLUMNS, as in the workers of a parallel run, keeps that width.
+    monkeypatch.setattr(seats_commands, "out", Console(width=220, highlight=False))
+    done = CliRunner().invoke(app(lively, monkeypatch, offline=offline), [])
     assert done.exit_code == 0, done.output
     words = " ".join(done.stdout.split())
     assert ("baselines sit in all six seats" in words) is offline

@@ -59,10 +59,15 @@ class Gone:
 
 @dataclass
 class OnlyRead:
-    """What a failover to a standby looks like: every session is ended, and the new ones cannot write."""
+    """What a failover to a standby looks like: every session is ended, and the new ones cannot write.
+
+    A session that is ended while it is asked something may lose the server's last words: it sees that it was closed.
+    """
 
     server: KillablePostgres
-    says: str = "read-only transaction|terminating connection|the lock of the account"
+    says: str = (
+        "read-only transaction|terminating connection|server closed the connection unexpectedly|the lock of the account"
+    )
 
     def begin(self) -> None:
         """Let no new session write, and end the others."""
