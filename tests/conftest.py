@@ -24,6 +24,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders of its own, which a password guards
+ROOM = 2 << 30
 _QUICK = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -116,8 +117,8 @@ def _shared(factory: pytest.TempPathFactory) -> Path:
 
 def _folder_in_memory(shared: Path) -> Path | None:
     """A database for each test is hundreds of files: a disk takes twenty times as long to make them as memory does."""
-    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)):
-        return None
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM):
+        return None  # containers often have 64 MiB of it
     own = MEMORY / f"triplegain_{content_hash(str(shared))[:12]}"
     with FileLock(shared / "memory.lock"):
         for left_behind in MEMORY.glob("triplegain_*"):
