@@ -35,11 +35,12 @@ test: lint types
 
 # The long forms: twenty kills of the replay instead of one, a crash after every commit instead of every third, four
 # weeks of history instead of two, and the stream service for an hour of trading (two minutes of ours) instead of a
-# quarter of one; all services ended in the middle of their work.
+# quarter of one; all services ended in the middle of their work; a year of forecasts and its leaderboard.
 soak: setup
 	TRIPLEGAIN_KILLS=20 TRIPLEGAIN_CRASH_STEP=1 TRIPLEGAIN_SOAK_MINUTES=60 TRIPLEGAIN_REPLAY_DAYS=28 $(BIN)/pytest \
 		tests/e2e/test_repeatability.py tests/integration/test_crash_points.py tests/e2e/test_stream_soak.py \
-		tests/e2e/test_sigterm_services.py tests/e2e/test_replayed_weeks.py
+		tests/e2e/test_sigterm_services.py tests/e2e/test_replayed_weeks.py \
+		tests/e2e/test_year_of_forecasts.py
 
 # Live processes killed by the thousand, at any point and under any fault of the exchange on loopback.
 rehearse: setup
