@@ -15,5 +15,5 @@ def budget_sensor(
 ) -> dg.SkipReason:
     """Book calls that were never settled at their worst case, and raise and end the alerts of the budget."""
     with database.connection() as connection:
-        under_way = budgets.tend(connection, session.settings.models.budget, session.clock.now())
-    return dg.SkipReason(f"{len(under_way)} calls are not settled")
+        lost = budgets.tend(connection, session.settings.models.budget, session.clock.now())
+    return dg.SkipReason(f"{len(lost)} calls were lost since the last look")
