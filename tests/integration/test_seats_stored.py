@@ -233,22 +233,28 @@ def test_failing_seat_is_benched_and_tried_again(database, apis: ModelApis):
     assert len(apis.requests["openai"]) == 6
 
 
-def behaviours_of_a_day(random):
-    """What a provider does in a day: mostly it answers, and in every other way now and then."""
-    for _ in range(24):
-        text = GOOD.replace('"p_up_4h":0.6', f'"p_up_4h":{random.uniform(0.1, 0.9):.3f}')
-        odd = [
-            Behaviour(text="prose"),
-            Behaviour(text=GOOD.replace('"p_up_4h":0.6', '"p_up_4h":1.6')),
-            Behaviour(status=429, retry_after="0.1"),
-            Behaviour(status=429, retry_after="900"),
-            Behaviour(status=503),
-            Behaviour(status=400),
-            Behaviour(silent=True),
-            Behaviour(cut_off=True),
-            Behaviour(model="another-model"),
-        ]
-        yield odd[random.integers(len(odd))] if random.random() < 0.25 else Behaviour(text=text)
+PROSE, IMPOSSIBLE = Behaviour(text="prose"), Behaviour(text=GOOD.replace('"p_up_4h":0.6', '"p_up_4h":1.6'))
+WAYS = (
+    (PROSE,),
+    (PROSE, PROSE),
+    (IMPOSSIBLE, IMPOSSIBLE),
+    (Behaviour(status=429, retry_after="0.1"),),
+    (Behaviour(status=429, retry_after="900"),),
+    (Behaviour(status=503),),
+    (Behaviour(status=400),),
+    (Behaviour(silent=True),),
+    (Behaviour(cut_off=True),),
+    (Behaviour(model="another-model"),),
+)
+
+
+def behaviours_of_half_a_day(random, ways):
+    """Twelve answers of one provider with these ways of failing among them, each repeated where a turn repairs it."""
+    answers = [GOOD.replace('"p_up_4h":0.6', f'"p_up_4h":{random.uniform(0.1, 0.9):.3f}') for _ in range(12)]
+    given = [(Behaviour(text=text),) for text in answers]
+    for hour, way in zip(random.permutation(12), ways, strict=False):
+        given[hour] = way
+    return [one for turn in given for one in turn]
 
 
 def decided(snapshots, forecasts):
@@ -277,8 +283,10 @@ def in_bytes(forecasts):
 def test_day_is_replayed_from_stored_calls_without_a_network(database, apis: ModelApis, monkeypatch):
     """Issue 5.4, X3: a replay that asks again, or that decides otherwise, is no replay."""
     random = np.random.default_rng(SEED)
-    for vendor in apis.behaviours:
-        apis.behaviours[vendor] = [*behaviours_of_a_day(random), Behaviour()]
+    dealt = random.permutation(len(WAYS))
+    for place, vendor in enumerate(apis.behaviours):
+        ways = [WAYS[dealt[(2 * place + one) % len(WAYS)]] for one in range(2)]
+        apis.behaviours[vendor] = [*behaviours_of_half_a_day(random, ways), Behaviour()]
     models = models_for(deadline=2.0)
     models = models.model_copy(
         update={
@@ -286,8 +294,9 @@ def test_day_is_replayed_from_stored_calls_without_a_network(database, apis: Mod
             "budget": models.budget.model_copy(update={"seat_day_usd": Decimal("1.5")}),
         }
     )
-    snapshots = snapshots_of(database, 24)
-    recorded = hear_seats(database, calls_about(snapshots, models), models)
+    snapshots = snapshots_of(database, 12)
+    # Hour by hour, as in a day: all at once, a slow machine would know no other reason than the deadline.
+    recorded = [one for hour in snapshots for one in hear_seats(database, calls_about([hour], models), models)]
     reasons = {one.reason_code for one in recorded}
     assert None in reasons
     assert len(reasons) > 4, (SEED, reasons)
