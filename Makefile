@@ -34,13 +34,14 @@ test: lint types
 	$(BIN)/python tests/coverage_floors.py
 
 # The long forms: twenty kills of the replay instead of one, a crash after every commit instead of every third, four
-# weeks of history instead of two, and the stream service for an hour of trading (two minutes of ours) instead of a
-# quarter of one; all services ended in the middle of their work; a year of forecasts and its leaderboard.
+# weeks of history instead of ten days, and the stream service for an hour of trading (two minutes of ours) instead of a
+# quarter of one; all services ended in the middle of their work; a year of forecasts and its leaderboard; studies of two
+# hundred markets in which nobody has an edge.
 soak: setup
 	TRIPLEGAIN_KILLS=20 TRIPLEGAIN_CRASH_STEP=1 TRIPLEGAIN_SOAK_MINUTES=60 TRIPLEGAIN_REPLAY_DAYS=28 $(BIN)/pytest \
 		tests/e2e/test_repeatability.py tests/integration/test_crash_points.py tests/e2e/test_stream_soak.py \
 		tests/e2e/test_sigterm_services.py tests/e2e/test_replayed_weeks.py \
-		tests/e2e/test_year_of_forecasts.py
+		tests/e2e/test_year_of_forecasts.py tests/backtest/test_study_luck.py
 
 # Live processes killed by the thousand, at any point and under any fault of the exchange on loopback.
 rehearse: setup
@@ -48,7 +49,7 @@ rehearse: setup
 		tests/e2e/test_crash_points_kraken.py tests/e2e/test_crash_points_binance.py tests/e2e/test_crash_points_coinbase.py
 
 docs: setup
-	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_execution_docs.py tests/unit/test_data_docs.py tests/unit/test_models_docs.py tests/definitions
+	TRIPLEGAIN_WRITE_DOCS=1 $(BIN)/pytest -q tests/unit/test_execution_docs.py tests/unit/test_data_docs.py tests/unit/test_models_docs.py tests/unit/test_research_docs.py tests/definitions
 
 clean:
 	rm -rf .venv .triplegain .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -9,6 +9,7 @@ import dagster as dg
 
 from triplegain_pipelines.settings import Settings
 
+_PNG = "data:image/png;base64,"
 WIDTH, _HEIGHT = 720, 120
 """Of a plot, in pixels: more points than that are not seen."""
 
@@ -26,6 +27,11 @@ def plot(series: Mapping[str, Sequence[float]]) -> dg.MetadataValue:
     """A small line chart of each series, drawn on its own scale, as an inline picture."""
     pictures = [f"**{name}**\n\n![{name}](data:image/svg+xml;base64,{_svg(values)})" for name, values in series.items()]
     return dg.MetadataValue.md("\n\n".join(pictures) or "nothing to plot")
+
+
+def picture(png: bytes) -> dg.MetadataValue:
+    """A small PNG, inline."""
+    return dg.MetadataValue.md(f"![]({_PNG}{base64.b64encode(png).decode()})")
 
 
 def page_address(settings: Settings, path: Path) -> str:

@@ -4,6 +4,7 @@ The server is the embedded one, or the one that TRIPLEGAIN_TEST_TIMESCALE_URL na
 of a PostgreSQL with TimescaleDB, and with its toolkit if it has that. The tests are the same on both.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -21,6 +22,9 @@ from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.embedded import EmbeddedPostgres
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+# Hundreds of thousands of objects of Dagster, MLflow and litellm live until the end. At the interpreter's own threshold
+# of 700, going through them once more and again is a tenth of the tests' time.
+gc.set_threshold(20_000, 10, 10)
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders of its own, which a password guards
@@ -32,6 +36,13 @@ _QUICK = {
     "max_connections": "200",
     "max_wal_size": "'128MB'",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is slow does the same thing very often: watching each of its lines would take a third more time."""
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session", autouse=True)

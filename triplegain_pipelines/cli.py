@@ -16,6 +16,7 @@ from rich.table import Table
 
 from triplegain_pipelines import live_commands
 from triplegain_pipelines.account_commands import breaker, mode, stop
+from triplegain_pipelines.backtest_commands import backtest
 from triplegain_pipelines.books_commands import deposit, journal, reconcile, withdraw
 from triplegain_pipelines.budget_commands import budget
 from triplegain_pipelines.console import (
@@ -43,6 +44,7 @@ from triplegain_pipelines.rehearsal_commands import rehearse
 from triplegain_pipelines.seats_commands import seats
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.database import Database
+from triplegain_pipelines.study_commands import forks, optimise, parameters
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,10 +71,14 @@ for command in (
     budget,
     seats,
     leaderboard,
+    backtest,
+    optimise,
+    forks,
 ):
     app.command()(command)
 app.add_typer(live_commands.live, name="live")
 app.add_typer(records, name="records")
+app.add_typer(parameters, name="parameters")
 app.add_typer(live_commands.credentials, name="credentials")
 
 
@@ -80,6 +86,9 @@ def main() -> NoReturn:
     """Run the command; an error of ours is one clear line and exit code 1."""
     # Asked to stop, a command leaves by its exits, which stop the server that it started.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    # Libraries of hundreds of thousands of objects come in while a command works. At the interpreter's own threshold of
+    # 700, to go through them over and over is a sixth of a replay.
+    gc.set_threshold(20_000, 10, 10)
     protect_structured_logs()
     try:
         with without_secrets():

@@ -14,20 +14,21 @@ gc.disable()
 
 import dagster as dg
 
-from assets import decisions, indicators, leaderboard, market, news, portfolio, reports, risk, signals
+from assets import decisions, indicators, leaderboard, market, news, portfolio, reports, research, risk, signals
 from jobs import decisions as decision_jobs
 from jobs import execution as execution_jobs
 from jobs import market as market_jobs
 from jobs import rebalancing as rebalancing_jobs
 from jobs import replay_execution as replay_jobs
 from jobs import reports as report_jobs
+from jobs import research as research_jobs
 from resources.database import DatabaseResource
 from resources.exchange import DeskResource, FeedResource
 from resources.session import SessionResource
 from sensors import breakers, budget, execution
 from triplegain_pipelines.operations.logs import protect_logs
 
-_ASSET_MODULES = (market, news, indicators, signals, risk, decisions, reports, leaderboard)
+_ASSET_MODULES = (market, news, indicators, signals, risk, decisions, reports, leaderboard, research)
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -39,7 +40,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     session = SessionResource()
     database = DatabaseResource()
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules(_ASSET_MODULES), *market.STREAMED, *portfolio.BOOKS],
+        assets=[*dg.load_assets_from_modules(_ASSET_MODULES), *market.STREAMED, *portfolio.BOOKS, *research.STUDIED],
         jobs=[
             market_jobs.market_data,
             market_jobs.repair_market_data,
@@ -50,6 +51,10 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             rebalancing_jobs.rebalance,
             replay_jobs.replay_execution,
             report_jobs.reports,
+            research_jobs.backtest,
+            research_jobs.optimise,
+            research_jobs.sweep_forks,
+            research_jobs.allocation,
         ],
         schedules=[
             market_jobs.market_data_schedule,
@@ -58,6 +63,8 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
             decision_jobs.decision_schedule,
             rebalancing_jobs.rebalance_schedule,
             report_jobs.reports_schedule,
+            research_jobs.sweep_schedule,
+            research_jobs.allocation_schedule,
         ],
         sensors=[execution.execution_sensor, breakers.breaker_sensor, budget.budget_sensor],
         resources={
@@ -73,4 +80,5 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
 
 protect_logs()
 defs = build_defs()
+gc.set_threshold(20_000, 10, 10)  # a run goes on to import libraries that are no garbage either
 gc.enable()

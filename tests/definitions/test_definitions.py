@@ -26,6 +26,8 @@ _HEAVY = {
     "plotly",
     "talib",
     "matplotlib",
+    "numba",
+    "optuna",
 }
 
 

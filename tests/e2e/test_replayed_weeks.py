@@ -1,4 +1,4 @@
-"""Two weeks of recorded candles with the crash of 5 August 2024, from import to report: what must hold at their end.
+"""Ten days of recorded candles with the crash of 5 August 2024, from import to report: what must hold at their end.
 
 `make soak` takes four weeks: TRIPLEGAIN_REPLAY_DAYS=28.
 """
@@ -14,8 +14,8 @@ from homes import Home, imported_home
 
 pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
-DAYS = int(os.environ.get("TRIPLEGAIN_REPLAY_DAYS", "14"))
-_FIRST = "2024-07-28"
+DAYS = int(os.environ.get("TRIPLEGAIN_REPLAY_DAYS", "10"))
+_FIRST = "2024-08-01"
 _END = (date.fromisoformat(_FIRST) + timedelta(days=DAYS)).isoformat()
 
 

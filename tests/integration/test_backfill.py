@@ -177,6 +177,7 @@ def test_every_candle_is_stored_and_every_other_minute_explained(database: Datab
     assert all(one.remaining is not None and one.remaining > timedelta(0) for one in told[1:-1])
 
 
+@pytest.mark.no_cover
 @by_venue
 def test_stopped_after_any_page_it_ends_as_if_never_stopped(database: Database, case: Case) -> None:
     """M1: a laptop is closed in the middle of a year's history; nothing may be lost, doubled or asked for anew."""
@@ -205,6 +206,7 @@ def test_stopped_after_any_page_it_ends_as_if_never_stopped(database: Database, 
     assert calls > 2
 
 
+@pytest.mark.no_cover
 @by_venue
 def test_killed_within_any_transaction_it_ends_as_if_never_killed(database: Database, case: Case) -> None:
     """M1: the page, its gaps and the cursor are one; killed after any commit the next start goes on from there."""

@@ -1,12 +1,16 @@
 """The embedded server, the migrations and bulk traffic."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import ProgrammingError
 
 from triplegain_pipelines.domain.errors import UnavailableError
+from triplegain_pipelines.store import migrations
 from triplegain_pipelines.store.bulk import copy_out, stage
 from triplegain_pipelines.store.database import Database
 
@@ -26,7 +30,19 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     """A second start must not fail on, or repeat, what the first one made."""
     database.migrate()
     with database.connection() as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
+
+
+def test_an_older_schema_is_seen_to_be_older(database: Database) -> None:
+    """Whether there is anything to do is told by the names of the files: a revision under another name never came."""
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    names = {revision.revision: Path(revision.path).name for revision in scripts.walk_revisions()}
+    assert all(name.startswith(f"r{number}_") for number, name in names.items())
+    assert scripts.get_current_head() == max(names)
+    with database.connection() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(ProgrammingError, match="already exists"):
+        database.migrate()
 
 
 def test_an_error_rolls_the_transaction_back(database: Database) -> None:

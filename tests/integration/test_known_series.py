@@ -180,6 +180,7 @@ def _happen(world: _World, event: tuple) -> None:
             world.source_changed(minute)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(_EVENTS, min_size=1, max_size=14))
 def test_what_was_seen_at_a_moment_can_be_told_at_any_later_one(database: Database, events: list[tuple]) -> None:

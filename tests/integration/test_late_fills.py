@@ -11,7 +11,8 @@ from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.orders import Fill, Leg, OrderState, VenueOrder
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.execution.booking import Answer, record_all
+from triplegain_pipelines.execution.answers import Answer
+from triplegain_pipelines.execution.booking import record_all
 from triplegain_pipelines.execution.desk import account_transaction
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.sending import NoOrder, record_none

@@ -155,6 +155,7 @@ def test_a_shadow_book_trades_on_one_seat_and_pays_its_bill(
     assert gpt.final_equity == pytest.approx(equity[0] - gpt.bill_usd)
 
 
+@pytest.mark.no_cover
 def test_a_book_walked_in_pieces_is_the_one_walked_at_once(database: Database, planted: Period, tmp_path: Path) -> None:
     """I6: every night adds a day; books that depend on when somebody looked would be no evidence."""
     for hours in (9, 24):

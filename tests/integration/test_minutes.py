@@ -94,6 +94,7 @@ _DELIVERIES = st.lists(
 )
 
 
+@pytest.mark.no_cover
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_DELIVERIES, st.integers(0, 2**32))
 def test_renewed_rollups_are_those_that_roll_up_makes(

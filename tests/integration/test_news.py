@@ -364,6 +364,7 @@ def test_an_archive_never_changes_what_was_seen(connection: psycopg.Connection) 
 # Files -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_the_recorded_files_import_once(database: Database, recorded_data: Path, clock: ReplayClock) -> None:
     """Issue 3, hold point 1: every row of the recorded news is stored or counted, and a second import adds none."""
     clock.advance_to(datetime(2026, 1, 1, tzinfo=UTC))

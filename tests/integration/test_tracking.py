@@ -15,6 +15,7 @@ from tracked_windows import (
     make_row,
     make_version,
     make_window,
+    only_pictures,
 )
 from tracking_stores import Tracking, content, copied, empty_tracking, registry
 
@@ -83,7 +84,7 @@ def test_a_window_is_a_run_with_one_for_each_forecaster(tracking: Tracking) -> N
 @pytest.mark.slow
 def test_a_second_projection_adds_nothing(tracking: Tracking) -> None:
     """Rule 9: a projection that is made again must not double the leaderboard, its traces or its models."""
-    window = make_window("second", decisions=(make_decision(1),))
+    window = only_pictures(make_window("second", decisions=(make_decision(1),)), "equity.png")
     models = registered_models(make_board("second"), [make_version("second_seat", "openai/one")])
     first, again = tracking.project(window, models), tracking.project(window, models)
     assert (first.changed, again.changed) == (True, False)
@@ -97,8 +98,8 @@ def test_a_second_projection_adds_nothing(tracking: Tracking) -> None:
 @pytest.mark.slow
 def test_corrected_figures_replace_the_old_ones_in_the_same_runs(tracking: Tracking) -> None:
     """MLflow shows the larger of two values at one step: a score that got lower would never be seen."""
-    first = tracking.project(make_window("third", gpt_board("third", 0.24)))
-    later = tracking.project(make_window("third", gpt_board("third", 0.20, rank=1, gate=None)))
+    first = tracking.project(only_pictures(make_window("third", gpt_board("third", 0.24))))
+    later = tracking.project(only_pictures(make_window("third", gpt_board("third", 0.20, rank=1, gate=None))))
     assert later.changed
     assert dict(later.nested) == dict(first.nested)
     data = tracking.runs("third")["gpt"].data
@@ -112,9 +113,10 @@ def test_what_is_gone_from_the_board_is_gone_from_the_runs(tracking: Tracking) -
     """A7: MLflow keeps metrics for ever, so a rank that was taken back would go on being shown."""
     ranked = gpt_board("fourth", 0.20, rank=1, gate=None)
     more = replace(ranked, rows=(*ranked.rows, make_row("grok", ForecasterKind.SEAT)))
-    first = tracking.project(make_window("fourth", more, (make_decision(1), make_decision(2))))
+    decisions = [make_decision(number) for number in (1, 2, 3)]
+    first = tracking.project(only_pictures(make_window("fourth", more, tuple(decisions[:2]))))
     assert {"gpt", "grok"} <= set(tracking.runs("fourth"))
-    again = tracking.project(make_window("fourth", gpt_board("fourth", 0.24), (make_decision(2), make_decision(3))))
+    again = tracking.project(only_pictures(make_window("fourth", gpt_board("fourth", 0.24), tuple(decisions[1:]))))
     found = tracking.runs("fourth")
     assert "grok" not in found
     assert "model_rank" not in found["gpt"].data.metrics
@@ -130,7 +132,7 @@ def test_what_is_gone_from_the_board_is_gone_from_the_runs(tracking: Tracking) -
 @pytest.mark.slow
 def test_a_decision_is_a_trace_with_a_span_for_each_seat_and_call(tracking: Tracking) -> None:
     """A6: who was asked what, what came back, how long it took and what it cost, of failed calls too."""
-    projected = tracking.project(make_window("fifth", decisions=(make_decision(5),)))
+    projected = tracking.project(only_pictures(make_window("fifth", decisions=(make_decision(5),))))
     (trace,) = tracking.traces(projected.run_id).values()
     spans = {span.name: span for span in trace.data.spans}
     assert set(spans) == {"decision BTC/USDT", *SEATS, "turn 1, attempt 1", "turn 1, attempt 2"}
@@ -157,7 +159,8 @@ def test_seats_are_registered_models_and_only_a_sole_leader_is_champion(tracking
     ]
 
     def aliases(board: Leaderboard, end_day: int = 0) -> dict[str, dict[str, str]]:
-        window = replace(make_window("sixth", board), judged=None if board.simulated else f"2026-01-{end_day} sixth")
+        window = only_pictures(make_window("sixth", board))
+        window = replace(window, judged=None if board.simulated else f"2026-01-{end_day} sixth")
         tracking.project(window, registered_models(board, known))
         return {
             seat: {alias: str(number) for alias, number in tracking.model(seat).aliases.items()}

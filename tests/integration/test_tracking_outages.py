@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from servers import Server
-from tracked_windows import gpt_board, make_board, make_decision, make_version, make_window
+from tracked_windows import gpt_board, make_board, make_decision, make_version, make_window, only_pictures
 from tracking_stores import Tracking, content, copied, empty_tracking, registry
 
 from triplegain_pipelines.domain.clock import monotonic_seconds
@@ -40,7 +40,10 @@ def test_a_lost_database_is_made_again_with_the_same_content(
     tracking: Tracking, postgres: Server, empty: Database, tmp_path: Path
 ) -> None:
     """Rule 9: PostgreSQL is the record; what MLflow shows must not depend on what was projected before."""
-    windows = [make_window("seventh", decisions=(make_decision(1),)), make_window("eighth")]
+    windows = [
+        make_window("seventh", decisions=(make_decision(1),)),
+        only_pictures(make_window("eighth"), "equity.png"),
+    ]
     models = registered_models(
         make_board("seventh", simulated=False),
         [make_version("seventh_seat", f"openai/{number}", day=number) for number in (1, 2, 3)],
@@ -65,9 +68,10 @@ def test_what_was_broken_off_is_completed_by_the_next_projection(
     """Rule 9: an outage in the middle must not leave half a window that passes for a whole one."""
     from mlflow.tracing.client import TracingClient
 
+    decisions = (make_decision(1), make_decision(2))
     before, after = (
-        make_window("broken", decisions=(make_decision(1),)),
-        make_window("broken", gpt_board("broken", 0.2), (make_decision(1), make_decision(2))),
+        only_pictures(make_window("broken", decisions=decisions[:1]), "equity.png"),
+        only_pictures(make_window("broken", gpt_board("broken", 0.2), decisions), "equity.png"),
     )
 
     def project(folder: str, broken: tuple[type, str] | None) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def test_what_was_broken_off_is_completed_by_the_next_projection(
 @pytest.mark.slow
 def test_two_projections_at_once_make_everything_once(tracking: Tracking) -> None:
     """Rule 9: a schedule and a person may ask at the same moment, and both would find nothing there."""
-    window = make_window("twice", decisions=(make_decision(1),))
+    window = only_pictures(make_window("twice", decisions=(make_decision(1),)))
     models = registered_models(make_board("twice"), [make_version("twice_seat", "openai/one")])
     with ThreadPoolExecutor(2) as pool:
         projected = list(pool.map(lambda _: tracking.project(window, models), range(2)))

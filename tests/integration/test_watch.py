@@ -103,6 +103,7 @@ def watched(database: Database) -> Watched:
     return made
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("after", [_TICK, timedelta(minutes=7), timedelta(hours=3)])
 @pytest.mark.parametrize("remembers", [True, False])
 def test_the_first_candle_that_touches_a_resting_order_fills_it(
@@ -260,6 +261,7 @@ def test_a_run_that_died_anywhere_is_mended_by_the_next_tick(watched: Watched) -
     assert commits > 8
 
 
+@pytest.mark.no_cover
 def test_a_tick_that_died_anywhere_is_mended_by_the_next(watched: Watched) -> None:
     """X3: a stop that the venue filled while the tick died must reach the books, or the account trades with a ghost."""
     commits, died = 1, True

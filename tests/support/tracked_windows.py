@@ -254,6 +254,11 @@ def make_window(
     return tracked_window(make_report(account, **changes), board, make_forecasts(board), decisions, "offline")
 
 
+def only_pictures(window: TrackedWindow, *names: str) -> TrackedWindow:
+    """The window with these pictures alone: to draw all three takes longer than everything else of a projection."""
+    return replace(window, charts={name: window.charts[name] for name in names})
+
+
 def make_version(seat: str, model: str, *, baseline: bool = False, day: int = 1) -> SeatVersion:
     """A model that first sat in a seat on a day."""
     return SeatVersion(seat, "openai", model, TEMPLATE, baseline, datetime(2026, 1, day, tzinfo=UTC))

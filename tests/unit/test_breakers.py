@@ -19,7 +19,6 @@ from triplegain_pipelines.risk.breakers import (
     counted_from,
     evaluate_breakers,
     initial_breakers,
-    is_safe_mode,
     opened_by_hand,
 )
 from triplegain_pipelines.risk.strategies import StrategyResult, standings
@@ -256,7 +255,6 @@ def test_a_lock_that_a_person_clears_leads_to_safe_mode(name: BreakerName) -> No
     assert (change.after.state, change.after.trials_left) == expected
     assert change.reason.context == {"operator": "ada", "why": "looked at it"}
     breakers = {**initial_breakers(AT), name: change.after}
-    assert is_safe_mode(breakers) == (name in SAFE_MODE)
     # Nothing but trial trades ends it.
     assert evaluated(breakers, at=AT + timedelta(days=9)) == breakers
 

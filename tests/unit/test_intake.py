@@ -133,6 +133,7 @@ def test_other_columns_are_an_error() -> None:
 _FAULTS = st.sampled_from(["good", "crossed", "nan", "null", "off grid", "twice", "other", "open"])
 
 
+@pytest.mark.no_cover
 @settings(deadline=None)
 @given(st.lists(_FAULTS, max_size=25), st.randoms(use_true_random=False))
 def test_every_row_is_taken_or_found(faults: list[str], shuffle: Any) -> None:

@@ -155,6 +155,7 @@ def flips(regimes: Sequence[Regime]) -> tuple[int, int]:
     return changes, sum(a is c and a is not b for a, b, c in zip(regimes, regimes[1:], regimes[2:], strict=False))
 
 
+@pytest.mark.no_cover
 def test_it_does_not_flicker(hourly: pl.DataFrame) -> None:
     """A2: limits that change every few hours and back again are no limits. Measured before and after the states.
 

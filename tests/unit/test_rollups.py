@@ -90,6 +90,7 @@ def test_the_volume_is_the_double_nearest_to_the_decimal_sum(volumes: list[float
     assert roll_up_all(candles)[Timeframe.D1]["volume"].to_list() == [exact]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_cascading_and_chunking_change_no_bit(data: st.DataObject) -> None:

@@ -62,6 +62,7 @@ def test_the_builder_gives_the_bits_of_the_batch(trades: list[Trade], seed: obje
     assert_frame_equal(candles_frame(built), candles_of_trades(trades_frame(trades)), check_exact=True)
 
 
+@pytest.mark.no_cover
 @given(trades=trade_lists, seed=st.randoms(use_true_random=False))
 @settings(deadline=None)
 def test_the_order_of_the_rows_does_not_matter(trades: list[Trade], seed: object) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 
 from triplegain_pipelines.domain.orders import Leg
-from triplegain_pipelines.domain.timeframes import floor_to
+from triplegain_pipelines.domain.timeframes import EPOCH
+from triplegain_pipelines.evaluation.performance_walk import Floats, Times, Walked, walk_marks
 from triplegain_pipelines.store.performance import ExecutedOrder, TradeRecord
 
 DAYS_PER_YEAR = 365
@@ -27,7 +28,8 @@ _FEWEST_RETURNS = 2  # one return has no deviation
 _YEARLY = math.sqrt(DAYS_PER_YEAR)
 _NORMAL_95 = 1.959963984540054
 _NO_VARIANCE = 1e-12  # a constant series has rounding noise of about 1e-17, and a Sharpe ratio of 1e16
-_DAY = timedelta(days=1)
+_DAY, _MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
+_DAY_MICROSECONDS = _DAY // _MICROSECOND
 _MARKET_LEGS = frozenset({Leg.ENTRY, Leg.EXIT})
 
 
@@ -62,6 +64,7 @@ class PortfolioMetrics:
     `calmar` is the yearly growth over the deepest drawdown; where `calmar_since_start` is true the period is shorter
     than a year and the total return stands in for the growth. `days` counts the whole UTC days behind the ratios.
     `paid_in` is what was paid in less what was paid out; the equities are money with it, the returns leave it out.
+    `mean_exposure` counts long and short alike, `net_exposure` short ones with a minus.
     """
 
     days: int
@@ -77,6 +80,7 @@ class PortfolioMetrics:
     calmar_since_start: bool
     time_in_market: float
     mean_exposure: float
+    net_exposure: float
     marks: int
 
 
@@ -140,9 +144,9 @@ def without_flows(equity: pl.DataFrame) -> pl.DataFrame:
     """
     plain = equity.select("at", "equity")
     flows = equity["external_flow"].to_numpy()
-    paid = np.flatnonzero(flows)
-    if not len(paid):
+    if not flows.any():
         return plain
+    paid = np.flatnonzero(flows)
     worth = equity["equity"].to_numpy()
     grown = worth.copy()
     factor, kept = 1.0, 0.0  # of the span since the payment before: its marks times `factor`, or `kept` throughout
@@ -160,12 +164,14 @@ def daily_returns(equity: pl.DataFrame, start: datetime, end: datetime, starting
     a return of zero. After a day that ends without positive equity there is nothing left to have a return on, so the
     series stops there.
     """
-    first = floor_to(start, _DAY)
-    midnights = pl.datetime_range(
-        first if first == start else first + _DAY, end, _DAY, eager=True, time_unit="us", time_zone="UTC"
-    )
-    grid = pl.DataFrame({"at": midnights}).set_sorted("at")
-    values = grid.join_asof(without_flows(equity).set_sorted("at"), on="at")["equity"].fill_null(starting_equity)
+    return _daily_returns(_times(equity), without_flows(equity)["equity"].to_numpy(), start, end, starting_equity)
+
+
+def _daily_returns(at: Times, worth: Floats, start: datetime, end: datetime, starting_equity: float) -> list[float]:
+    first = -(-_microseconds(start) // _DAY_MICROSECONDS) * _DAY_MICROSECONDS
+    midnights = np.arange(first, _microseconds(end) + 1, _DAY_MICROSECONDS)
+    last = np.searchsorted(at, midnights, side="right") - 1
+    values = np.where(last < 0, starting_equity, worth[last] if len(worth) else starting_equity).tolist()
     returns: list[float] = []
     previous = None
     for value in values:
@@ -233,25 +239,17 @@ def drawdown_curve(equity: pl.DataFrame, start: datetime, starting_equity: float
 
 def maximum_drawdown(equity: pl.DataFrame, start: datetime, end: datetime, starting_equity: float) -> Drawdown:
     """The deepest drawdown on all marks. Depth depends on how often equity is marked; more marks find deeper falls."""
-    curve = drawdown_curve(equity, start, starting_equity)
-    depths = curve["drawdown"].to_numpy()
-    times: list[datetime] = curve["at"].to_list()
-    trough = int(np.argmax(depths))
-    peak = int(np.flatnonzero(depths[: trough + 1] <= 0)[-1])
-    after = np.flatnonzero(depths[trough:] <= 0)
-    recovered = times[trough + int(after[0])] if len(after) else None
-    wet = sum(
-        ((later - now) for now, later, depth in zip(times, [*times[1:], end], depths, strict=True) if depth > 0),
-        timedelta(0),
+    worth = without_flows(equity)["equity"].to_numpy()
+    walked = walk_marks(
+        _times(equity),
+        worth,
+        worth,
+        np.zeros(len(worth)),  # a fall asks for no positions
+        start=_microseconds(start),
+        end=_microseconds(end),
+        seed=starting_equity,
     )
-    return Drawdown(
-        depth=float(depths[trough]),
-        peak_at=times[peak],
-        trough_at=times[trough],
-        recovered_at=recovered,
-        days=((recovered or end) - times[peak]) / _DAY,
-        under_water=wet / (end - start),
-    )
+    return _drawdown(walked, start, end)
 
 
 def portfolio_metrics(equity: pl.DataFrame, start: datetime, end: datetime, starting_equity: float) -> PortfolioMetrics:
@@ -264,18 +262,27 @@ def portfolio_metrics(equity: pl.DataFrame, start: datetime, end: datetime, star
         msg = f"metrics need start < end and positive starting equity, not {start}, {end} and {starting_equity}"
         raise ValueError(msg)
     final = float(equity["equity"][-1]) if equity.height else starting_equity
-    grown = float(without_flows(equity)["equity"][-1]) if equity.height else starting_equity
+    at, worth = _times(equity), without_flows(equity)["equity"].to_numpy()
+    grown = float(worth[-1]) if len(worth) else starting_equity
     total = grown / starting_equity - 1
-    returns = daily_returns(equity, start, end, starting_equity)
-    fall = maximum_drawdown(equity, start, end, starting_equity)
+    returns = _daily_returns(at, worth, start, end, starting_equity)
+    walked = walk_marks(
+        at,
+        worth,
+        equity["equity"].to_numpy(),
+        equity["positions_value"].to_numpy(),
+        start=_microseconds(start),
+        end=_microseconds(end),
+        seed=starting_equity,
+    )
+    fall, period = _drawdown(walked, start, end), (end - start) / _MICROSECOND
     years = (end - start) / (_DAY * DAYS_PER_YEAR)
     growth = total if years < 1 else (grown / starting_equity) ** (1 / years) - 1 if grown > 0 else None
-    time_in_market, exposure = _exposure(equity, start, end)
     return PortfolioMetrics(
         days=len(returns),
         starting_equity=starting_equity,
         final_equity=final,
-        paid_in=float(equity["external_flow"].sum()),
+        paid_in=float(equity["external_flow"].to_numpy().sum()),
         total_return=total,
         sharpe=sharpe(returns),
         sharpe_interval=sharpe_interval(returns),
@@ -283,38 +290,47 @@ def portfolio_metrics(equity: pl.DataFrame, start: datetime, end: datetime, star
         drawdown=fall,
         calmar=growth / fall.depth if growth is not None and fall.depth > 0 else None,
         calmar_since_start=years < 1,
-        time_in_market=time_in_market,
-        mean_exposure=exposure,
+        time_in_market=walked.held / period,
+        mean_exposure=walked.exposed / period,
+        net_exposure=walked.net / period,
         marks=equity.height,
     )
 
 
 def trade_metrics(trades: Sequence[TradeRecord]) -> TradeMetrics:
     """Every metric of the closed trades. Without trades the counts are zero and the ratios None."""
-    profits = [float(trade.profit) for trade in trades]
-    wins = [profit for profit in profits if profit > 0]
-    losses = [profit for profit in profits if profit < 0]
     multiples = [float(trade.r_multiple) for trade in trades if trade.r_multiple is not None]
-    fees = float(sum(trade.fees for trade in trades))
-    gross = sum(profits) + fees
+    return closed_trade_metrics(
+        np.array([float(trade.profit) for trade in trades]),
+        np.array(multiples),
+        float(sum(trade.fees for trade in trades)),
+    )
+
+
+def closed_trade_metrics(profits: Floats, multiples: Floats, fees: float) -> TradeMetrics:
+    """Every metric of closed trades, from profits after fees, the R multiples of those that have one, and fees."""
+    wins, losses = profits[profits > 0], profits[profits < 0]
+    won, lost = float(wins.sum()), float(np.abs(losses).sum())
+    net = float(profits.sum())
+    gross, closed = net + fees, len(profits)
     return TradeMetrics(
-        closed=len(profits),
+        closed=closed,
         wins=len(wins),
         losses=len(losses),
-        break_even=len(profits) - len(wins) - len(losses),
-        win_rate=len(wins) / len(profits) if profits else None,
-        win_rate_interval=wilson_interval(len(wins), len(profits)),
-        gross_wins=sum(wins),
-        gross_losses=-sum(losses),
-        profit_factor=sum(wins) / -sum(losses) if losses else None,
+        break_even=closed - len(wins) - len(losses),
+        win_rate=len(wins) / closed if closed else None,
+        win_rate_interval=wilson_interval(len(wins), closed),
+        gross_wins=won,
+        gross_losses=lost,
+        profit_factor=won / lost if len(losses) else None,
         average_win=_mean(wins),
         average_loss=_mean(losses),
         expectancy=_mean(profits),
         expectancy_error=_standard_error(profits),
         mean_r=_mean(multiples),
         r_error=_standard_error(multiples),
-        without_stop=len(profits) - len(multiples),
-        net_profit=sum(profits),
+        without_stop=closed - len(multiples),
+        net_profit=net,
         fees=fees,
         fee_drag=fees / gross if gross > 0 else None,
     )
@@ -351,17 +367,25 @@ def wilson_interval(successes: float, trials: float) -> Interval | None:
     return Interval(max(0.0, centre - margin), min(1.0, centre + margin))
 
 
-def _exposure(equity: pl.DataFrame, start: datetime, end: datetime) -> tuple[float, float]:
-    # A mark holds until the next one; nothing is held before the first.
-    if not equity.height:
-        return 0.0, 0.0
-    until = pl.col("at").shift(-1, fill_value=end)
-    spans = equity.filter(pl.col("at") < end).with_columns(
-        span=(until - pl.col("at")).dt.total_microseconds() / ((end - start) / timedelta(microseconds=1)),
-        exposed=pl.when(pl.col("equity") > 0).then(pl.col("positions_value").abs() / pl.col("equity")).otherwise(0.0),
+def _drawdown(walked: Walked, start: datetime, end: datetime) -> Drawdown:
+    peak = EPOCH + walked.peak_at * _MICROSECOND
+    recovered = None if walked.recovered_at is None else EPOCH + walked.recovered_at * _MICROSECOND
+    return Drawdown(
+        depth=walked.depth,
+        peak_at=peak,
+        trough_at=EPOCH + walked.trough_at * _MICROSECOND,
+        recovered_at=recovered,
+        days=((recovered or end) - peak) / _DAY,
+        under_water=walked.wet * _MICROSECOND / (end - start),
     )
-    held = spans.filter(pl.col("positions_value") != 0)
-    return float(held["span"].sum()), float((spans["span"] * spans["exposed"]).sum())
+
+
+def _times(equity: pl.DataFrame) -> Times:
+    return equity["at"].cast(pl.Datetime("us", "UTC")).to_physical().to_numpy()
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def _slippage_bps(orders: Sequence[ExecutedOrder]) -> float | None:
@@ -373,9 +397,9 @@ def _slippage_bps(orders: Sequence[ExecutedOrder]) -> float | None:
     return float(cost / wanted * 10_000)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
-def _standard_error(values: Sequence[float]) -> float | None:
+def _standard_error(values: Floats) -> float | None:
     return float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else None

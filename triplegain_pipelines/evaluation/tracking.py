@@ -11,7 +11,7 @@ from pathlib import Path
 
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.evaluation.tracking_charts import draw
-from triplegain_pipelines.evaluation.tracking_client import StoredRun, TrackingClient, open_tracking
+from triplegain_pipelines.evaluation.tracking_client import VALIDATION, StoredRun, TrackingClient, open_tracking
 from triplegain_pipelines.evaluation.tracking_content import TrackedModel, TrackedRun, TrackedWindow
 from triplegain_pipelines.evaluation.tracking_registry import register
 
@@ -38,7 +38,12 @@ class ProjectedWindow:
 
 
 def project_window(
-    window: TrackedWindow, models: Sequence[TrackedModel], *, tracking_uri: str, artifact_root: Path
+    window: TrackedWindow,
+    models: Sequence[TrackedModel],
+    *,
+    tracking_uri: str,
+    artifact_root: Path,
+    experiment: str = VALIDATION,
 ) -> ProjectedWindow:
     """Write the window and the seats' models into MLflow, or bring what is there up to date.
 
@@ -50,11 +55,12 @@ def project_window(
         models: the seats with all their versions.
         tracking_uri: of a database (`postgresql://…`, `sqlite:///…`) or of a server (`http://…`).
         artifact_root: folder of the artifacts, fixed when the experiment is made.
+        experiment: where the window belongs.
 
     Raises:
         TransientError: MLflow does not answer, within a few seconds. Nothing else is touched then.
     """
-    with open_tracking(tracking_uri, artifact_root) as client:
+    with open_tracking(tracking_uri, artifact_root, experiment) as client:
         versions = register(client, models, window.judged)
         found = {run.tags[_IDENTITY]: run for run in client.runs(_WINDOW, window.window_id)}
         ids = {identity: run.run_id for identity, run in found.items()}

@@ -28,7 +28,8 @@ from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.projection_lock import projecting_alone
 from triplegain_pipelines.store.server import with_driver
 
-EXPERIMENT = "triplegain validation"
+VALIDATION, RESEARCH = "triplegain validation", "triplegain research"
+"""The experiments: who forecasts and trades how well, and what was tried on history."""
 
 # Left alone, one call to a server that is down blocks for four minutes, and every run is announced on the screen.
 _MANNERS = {
@@ -61,12 +62,13 @@ class StoredModel:
 
 
 @contextmanager
-def open_tracking(tracking_uri: str, artifact_root: Path) -> Iterator["TrackingClient"]:
-    """A client of the project's experiment at `tracking_uri`, of a database or of a server.
+def open_tracking(tracking_uri: str, artifact_root: Path, experiment: str = VALIDATION) -> Iterator["TrackingClient"]:
+    """A client of one of the project's experiments at `tracking_uri`, of a database or of a server.
 
     Args:
         tracking_uri: `postgresql://…`, `sqlite:///…` or `http://…`.
         artifact_root: folder of the artifacts, fixed when the experiment is made.
+        experiment: its name.
 
     Raises:
         TransientError: MLflow does not answer, within a few seconds, whenever that happens.
@@ -80,7 +82,7 @@ def open_tracking(tracking_uri: str, artifact_root: Path) -> Iterator["TrackingC
             logging.getLogger(name).setLevel(logging.WARNING)
         address = with_driver(tracking_uri)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
-        yield TrackingClient(client, _experiment(client, artifact_root))
+        yield TrackingClient(client, _experiment(client, artifact_root, experiment))
 
 
 def require_tracking(tracking_uri: str) -> None:
@@ -229,15 +231,15 @@ class TrackingClient:
         self._client.set_registered_model_tag(name, tag, redacted(value))
 
 
-def _experiment(client: _Mlflow, artifact_root: Path) -> str:
+def _experiment(client: _Mlflow, artifact_root: Path, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(EXPERIMENT)
+    found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=artifact_root.absolute().as_uri()))
+            return str(client.create_experiment(name, artifact_location=artifact_root.absolute().as_uri()))
         except MlflowException:
-            found = client.get_experiment_by_name(EXPERIMENT)  # another process was quicker
+            found = client.get_experiment_by_name(name)  # another process was quicker
             if found is None:
                 raise
     return str(found.experiment_id)

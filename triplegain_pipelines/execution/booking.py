@@ -1,18 +1,19 @@
 """What a venue reports of an order goes into the books here, exactly once: fills, ledger, position, trade, risk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
-from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.orders import Fill, Leg, OrderState, VenueOrder
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.execution.answers import Answer, Change, followed
 from triplegain_pipelines.execution.books import change_breakers
 from triplegain_pipelines.execution.desk import AccountTransaction
 from triplegain_pipelines.execution.documents import proposal_from
 from triplegain_pipelines.execution.levels import is_tradable, protected_quantity
 from triplegain_pipelines.portfolio.dust import Dust
-from triplegain_pipelines.portfolio.ledger import dust_postings, fill_postings
+from triplegain_pipelines.portfolio.ledger import dust_postings
 from triplegain_pipelines.portfolio.positions import ClosedTrade, Position, apply_fill, fitting, written_off
 from triplegain_pipelines.risk.breakers import after_trade as breakers_after_trade
 from triplegain_pipelines.risk.state import after_trade as risk_after_trade
@@ -30,29 +31,19 @@ from triplegain_pipelines.store import (
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Move, Order
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the venue says of an order. `reason` stands for a change that comes of no fill."""
-
-    order: Order
-    reported: VenueOrder
-    reason: ReasonCode
+_NOTHING_KNOWN: Mapping[str, Position | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A move of an order, with why in words and with the venue's words."""
+class Booked:
+    """What answers made of the books: their orders, and by symbol the positions that were looked at.
 
-    move: Move
-    detail: str = ""
-    raw: str = ""
+    `traded` says that cash and what risk remembers may have changed too.
+    """
 
-    @property
-    def is_one(self) -> bool:
-        """Whether anything changes."""
-        move = self.move
-        return move.state is not move.order.state or move.filled_quantity != move.order.filled_quantity
+    orders: list[Order]
+    positions: Mapping[str, Position | None]
+    traded: bool
 
 
 def record(transaction: AccountTransaction, order: Order, reported: VenueOrder, reason: ReasonCode) -> None:
@@ -60,12 +51,15 @@ def record(transaction: AccountTransaction, order: Order, reported: VenueOrder, 
     record_all(transaction, [Answer(order, reported, reason)])
 
 
-def record_all(transaction: AccountTransaction, answers: Sequence[Answer]) -> None:
+def record_all(
+    transaction: AccountTransaction, answers: Sequence[Answer], known: Mapping[str, Position | None] = _NOTHING_KNOWN
+) -> Booked:
     """Take over what the venue says: new fills of all orders in the order of their time, then the orders' states.
 
     Fills may come twice, late and out of order: each is booked once, also where its order was done already. One that no
     position can take is a row of the fills and of the ledger all the same, and an event tells of it: what was traded is
-    not forgotten, and position and balance are seen to differ.
+    not forgotten, and position and balance are seen to differ. `known` are positions as they stand, by symbol; what is
+    not among them is read.
 
     Raises:
         IllegalTransitionError: the venue's state cannot follow ours.
@@ -75,16 +69,16 @@ def record_all(transaction: AccountTransaction, answers: Sequence[Answer]) -> No
     reported = [fill for answer in answers for fill in answer.reported.fills]
     new = fills.insert(transaction.connection, transaction.schema, transaction.account, reported)
     by_id = {answer.order.client_order_id: answer.order for answer in answers}
-    closed: set[str] = set()
+    held = dict(known)
     for fill in sorted(new, key=lambda fill: (fill.filled_at, fill.trade_id)):
-        if _book(transaction, by_id[fill.client_order_id], fill) is None:
-            closed.add(fill.symbol)
-        else:
-            closed.discard(fill.symbol)
+        before = _held(transaction, fill.symbol, held)
+        held[fill.symbol] = _book(transaction, by_id[fill.client_order_id], fill, before)
     new_of = {name: [fill for fill in new if fill.client_order_id == name] for name in by_id}
-    followed = [_followed(answer, new_of[answer.order.client_order_id]) for answer in answers]
+    changes = [followed(answer, new_of[answer.order.client_order_id]) for answer in answers]
     reduced: dict[str, tuple[Order, Decimal]] = {}
-    for answer, changed in zip(answers, change_orders(transaction, followed), strict=True):
+    traded = bool(new)
+    after = change_orders(transaction, changes)
+    for answer, changed in zip(answers, after, strict=True):
         own = new_of[answer.order.client_order_id]
         if changed is answer.order and changed.misses:
             orders.forget_misses(transaction.connection, transaction.schema, changed.client_order_id)
@@ -92,8 +86,10 @@ def record_all(transaction: AccountTransaction, answers: Sequence[Answer]) -> No
             price = max(own, key=lambda fill: fill.filled_at).price if own else changed.intent.decided_price
             reduced[changed.intent.symbol] = (changed, price)
     for symbol, (order, price) in reduced.items():
-        if symbol not in closed:
-            write_off_dust(transaction, order, price)
+        held[symbol] = _held(transaction, symbol, held)
+        if write_off_dust(transaction, order, price, held):
+            held[symbol], traded = None, True
+    return Booked(after, held, traded)
 
 
 def change_order(
@@ -150,22 +146,28 @@ def _tell_change(transaction: AccountTransaction, change: Change) -> None:
     )
 
 
-def write_off_dust(transaction: AccountTransaction, order: Order, price: Decimal) -> None:
+def write_off_dust(
+    transaction: AccountTransaction,
+    order: Order,
+    price: Decimal,
+    known: Mapping[str, Position | None] = _NOTHING_KNOWN,
+) -> bool:
     """End the long position that `order` reduced where its rest is too small for any order, at a last price of `price`.
 
     Not while `order` or another one that sells of it is at work, and not under a fill: what is left is known then only.
+    Returns whether it was ended. `known` as in `record_all`.
     """
     if not (order.intent.leg.reduces_risk and order.state.is_final):
-        return
+        return False
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
     symbol = order.intent.symbol
-    held, instrument = positions.read(connection, schema, account, symbol), transaction.desk.instrument(symbol)
+    held, instrument = _held(transaction, symbol, known), transaction.desk.instrument(symbol)
     if held is None or held.quantity < 0:
-        return
+        return False
     if is_tradable(protected_quantity(held, instrument), price, instrument):
-        return
+        return False
     if any(other.intent.symbol == symbol for other in orders.alive(connection, schema, account)):
-        return
+        return False
     left = Dust(account, symbol, held.decision_id, held.quantity, price, transaction.at)
     dust.insert(connection, schema, left)
     ledger.post(connection, schema, dust_postings(left))
@@ -178,57 +180,17 @@ def write_off_dust(transaction: AccountTransaction, order: Order, price: Decimal
         reason=ReasonCode.DUST_WRITTEN_OFF,
     )
     _close(transaction, written_off(held, order.intent.leg, transaction.at))
+    return True
 
 
-def _followed(answer: Answer, new: Sequence[Fill]) -> Change:
-    """The change of the answer's order to where the venue says it is, once its `new` fills are booked."""
-    order, reported = answer.order, answer.reported
-    filled = order.filled_quantity + sum((fill.quantity for fill in new), Decimal(0))
-    move = Move(order, _state(order, reported, filled), _reason(answer, new), filled, reported.venue_order_id)
-    return Change(move, raw=reported.raw)
+def _held(transaction: AccountTransaction, symbol: str, known: Mapping[str, Position | None]) -> Position | None:
+    if symbol in known:
+        return known[symbol]
+    return positions.read(transaction.connection, transaction.schema, transaction.account, symbol)
 
 
-def _state(order: Order, reported: VenueOrder, filled: Decimal) -> OrderState:
-    """Where the order is now: what the venue says, as far as it can follow what is known already.
-
-    An order that is done stays done: venues give older answers after newer ones, and a late fill that leaves a rest
-    does not bring a cancelled order back. What the venue cancels after it had accepted it some call rejected.
-    """
-    said = reported.state
-    if filled > order.intent.quantity or (said is OrderState.FILLED and filled != order.intent.quantity):
-        msg = (
-            f"the venue says order {order.client_order_id} is {said}, but its fills sum to {filled} "
-            f"of {order.intent.quantity}; compare the account with the venue"
-        )
-        raise DataError(msg)
-    if filled == order.intent.quantity and order.state is not OrderState.REJECTED:
-        return OrderState.FILLED
-    if order.state in {OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED}:
-        return order.state
-    if order.state is OrderState.PENDING_CANCEL and not said.is_final:
-        return OrderState.PENDING_CANCEL  # the request to cancel still stands
-    if said is OrderState.REJECTED and order.state is OrderState.LOST:
-        return OrderState.LOST
-    if said is OrderState.REJECTED and (filled or order.state not in {OrderState.PENDING_SUBMIT, OrderState.UNKNOWN}):
-        return OrderState.CANCELED
-    return OrderState.PARTIALLY_FILLED if said is OrderState.OPEN and filled else said
-
-
-def _reason(answer: Answer, new: Sequence[Fill]) -> ReasonCode:
-    order, state = answer.order, answer.reported.state
-    if order.state in {OrderState.LOST, OrderState.REJECTED}:
-        return ReasonCode.ADOPTED
-    if new:
-        return ReasonCode.LATE_FILL if order.state.is_final else ReasonCode.VENUE_FILLED
-    if state is OrderState.CANCELED and order.state is OrderState.OPEN and order.intent.one_cancels_other:
-        return ReasonCode.SIBLING_FILLED
-    return answer.reason
-
-
-def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> Position | None:
-    """Book a new fill; the position that is open after it."""
-    connection, schema, account = transaction.connection, transaction.schema, transaction.account
-    ledger.post(connection, schema, fill_postings(account, fill))
+def _book(transaction: AccountTransaction, order: Order, fill: Fill, before: Position | None) -> Position | None:
+    """Book a new fill on the position that is open `before` it; the one that is open after it."""
     transaction.note(
         EventKind.FILL_BOOKED,
         decision_id=order.intent.decision_id,
@@ -241,7 +203,6 @@ def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> Position
         fee_currency=fill.fee_currency,
         filled_at=fill.filled_at,
     )
-    before = positions.read(connection, schema, account, fill.symbol)
     part, unaccounted = fitting(before, fill, order.intent)
     if unaccounted:
         transaction.note(
@@ -258,7 +219,7 @@ def _book(transaction: AccountTransaction, order: Order, fill: Fill) -> Position
     stop_loss, take_profit = _levels(transaction, order) if before is None else (None, None)
     after, trade = apply_fill(before, part, order.intent, stop_loss=stop_loss, take_profit=take_profit)
     if after is not None:
-        positions.write(connection, schema, after)
+        positions.write(transaction.connection, transaction.schema, after)
         _note_position(transaction, before, after)
     if trade is not None:
         _close(transaction, trade)

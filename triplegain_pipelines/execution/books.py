@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerStates, Holding, PortfolioState
+from triplegain_pipelines.domain.risk import BreakerStates, Holding, PortfolioState
 from triplegain_pipelines.execution.desk import AccountTransaction
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.risk.breakers import BreakerChange
@@ -69,11 +69,8 @@ class Books:
 
     def with_changes(self, changes: Iterable[BreakerChange]) -> "Books":
         """The books with the changes of breakers taken over."""
-        states: dict[BreakerName, Breaker] = {
-            **self.breakers,
-            **{change.after.name: change.after for change in changes},
-        }
-        return replace(self, breakers=states)
+        changed = {change.after.name: change.after for change in changes}
+        return replace(self, breakers={**self.breakers, **changed}) if changed else self
 
 
 def load_books(transaction: AccountTransaction) -> Books:

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
@@ -17,7 +17,7 @@ from triplegain_pipelines.store.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A claim: its token, whether the decision was claimed before, and how the account stood then."""
+    """A claim: its token, whether the decision was claimed before, and how the account stands with it."""
 
     token: int
     resumed: bool
@@ -51,7 +51,8 @@ def claim_in(transaction: AccountTransaction, decision_id: UUID) -> Claimed | Re
     token = outbox.claim(connection, schema, account, decision_id, _holder(), transaction.at)
     transaction.token = token
     transaction.note(EventKind.DECISION_CLAIMED, decision_id=decision_id, token=token)
-    return Claimed(token, row.status is OutboxStatus.CLAIMED, found)
+    now = replace(found, row=replace(row, status=OutboxStatus.CLAIMED, token=token))
+    return Claimed(token, row.status is OutboxStatus.CLAIMED, now)
 
 
 def raise_token(transaction: AccountTransaction) -> int:

@@ -85,7 +85,7 @@ class AccountTransaction:
     """An open transaction that holds the account's row. Events noted in it are written at its end.
 
     `mode` is what the account may do at all, over all breakers; `stopped` says that an emergency stop is in force, in
-    the database or as a file, and then the mode is HALTED.
+    the database or as a file, and then the mode is HALTED. `sequence` is that of the account's newest event before it.
     """
 
     connection: psycopg.Connection
@@ -95,6 +95,7 @@ class AccountTransaction:
     at: datetime
     mode: TradingMode
     stopped: bool
+    sequence: int
     noted: list[Event] = field(default_factory=list)
 
     @property
@@ -106,6 +107,11 @@ class AccountTransaction:
     def account(self) -> str:
         """The account."""
         return self.desk.account
+
+    @property
+    def newest_event(self) -> int:
+        """The sequence of the account's newest event, with those noted by now."""
+        return self.sequence + len(self.noted)
 
     def note(self, kind: EventKind, **payload: object) -> None:
         """Add an event to the account's trail."""
@@ -134,6 +140,8 @@ def account_transaction(desk: Desk, token: int | None) -> Iterator[AccountTransa
             raise StaleFenceError(msg)
         stopped = books.stopped or (desk.emergency_file is not None and desk.emergency_file.exists())
         mode = TradingMode.HALTED if stopped else books.mode
-        transaction = AccountTransaction(connection, desk, books.currency, token or 0, desk.clock.now(), mode, stopped)
+        transaction = AccountTransaction(
+            connection, desk, books.currency, token or 0, desk.clock.now(), mode, stopped, books.end.sequence
+        )
         yield transaction
         events.append(connection, desk.schema, desk.account, transaction.noted, books.end)

@@ -15,7 +15,7 @@ import numpy as np
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.market import Candle, Instrument
 from triplegain_pipelines.domain.money import EXACT, rounded_down, rounded_up
-from triplegain_pipelines.domain.orders import Leg, OrderType, Side
+from triplegain_pipelines.domain.orders import Intent, Leg, OrderType, Side
 from triplegain_pipelines.store.paper_venue import RestingOrder
 
 _FEE_STEP = Decimal("0.00000001")
@@ -51,8 +51,12 @@ def first_part(quantity: Decimal, instrument: Instrument, fill_rate: float, seed
     generator = np.random.default_rng(int(seed, 16))
     if generator.random() < fill_rate:
         return quantity
-    share = Decimal(repr(float(generator.uniform(*_PART))))
-    part = rounded_down(EXACT.multiply(quantity, share), instrument.quantity_step)
+    return part_of(quantity, float(generator.uniform(*_PART)), instrument)
+
+
+def part_of(quantity: Decimal, share: float, instrument: Instrument) -> Decimal:
+    """`share` of a quantity on the quantity grid, or all of it where that would be nothing."""
+    part = rounded_down(EXACT.multiply(quantity, Decimal(repr(share))), instrument.quantity_step)
     return part if part > 0 else quantity
 
 
@@ -68,8 +72,8 @@ def fee_of(quantity: Decimal, price: Decimal, rate: Decimal) -> Decimal:
     return rounded_up(EXACT.multiply(EXACT.multiply(quantity, price), rate), _FEE_STEP)
 
 
-def touch(order: RestingOrder, candle: Candle) -> Touch | None:
-    """Where `candle` reaches a STOP or TAKE_PROFIT order, or None where it does not.
+def touch(order: RestingOrder | Intent, candle: Candle, length: timedelta = _CANDLE) -> Touch | None:
+    """Where a `candle` of `length` reaches a STOP or TAKE_PROFIT order, or None where it does not.
 
     A fill at the open is dated to it, one inside the candle to its end: it happened no later than that.
     """
@@ -82,4 +86,4 @@ def touch(order: RestingOrder, candle: Candle) -> Touch | None:
         return None
     gapped = candle.open <= trigger if falling else candle.open >= trigger
     price = candle.open if gapped and order.order_type is OrderType.STOP else trigger
-    return Touch(price, candle.opened_at if gapped else candle.opened_at + _CANDLE)
+    return Touch(price, candle.opened_at if gapped else candle.opened_at + length)

@@ -6,7 +6,7 @@ first run died. What a step does stands in the modules beside this one.
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
@@ -17,44 +17,36 @@ from triplegain_pipelines.domain.errors import StaleFenceError
 from triplegain_pipelines.domain.market import exact_price
 from triplegain_pipelines.domain.orders import Claim, Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
-from triplegain_pipelines.execution import fence, risk_gate
-from triplegain_pipelines.execution.asking import VenueBalances, venue_balances, with_asked_prices
-from triplegain_pipelines.execution.booking import change_order, record_all
+from triplegain_pipelines.execution import fence, one_go, risk_gate
+from triplegain_pipelines.execution.asking import venue_balances, with_asked_prices
+from triplegain_pipelines.execution.booking import change_order
 from triplegain_pipelines.execution.claiming import Claimed, claim_in, raise_token, row_of
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.execution.protection import Mending, carry_out, prepare, protect, protect_all
+from triplegain_pipelines.execution.one_go import Settling
+from triplegain_pipelines.execution.protection import carry_out, protect, protect_all
 from triplegain_pipelines.execution.reconciliation import reconcile
 from triplegain_pipelines.execution.resolving import Dispute, follow, require_undisputed
-from triplegain_pipelines.execution.sending import cancel, cancel_all, request_cancel, send, submit_all, take_over
+from triplegain_pipelines.execution.sending import (
+    cancel,
+    cancel_all,
+    request_cancel,
+    send,
+    submit_all,
+)
 from triplegain_pipelines.execution.steps import (
     Step,
     decision_of,
     finish_by_order,
     main_order,
-    own_order,
-    queued,
     refuse,
     standing_of,
-    stored,
 )
 from triplegain_pipelines.risk.modes import no_new_risk, no_order
 from triplegain_pipelines.risk.preflight import out_of_band
 from triplegain_pipelines.store import breakers, fences, orders, outbox, positions
-from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.fences import AccountLock
 from triplegain_pipelines.store.orders import Order
-from triplegain_pipelines.store.outbox import OutboxRow, OutboxStatus
-
-
-@dataclass(frozen=True, slots=True)
-class _Settling:
-    """How far a decision is settled: `status` where it is done; else what `mending` asks for, or a working order."""
-
-    row: OutboxRow
-    symbol: str
-    order: Order | None
-    mending: Mending | None
-    status: OutboxStatus | None
+from triplegain_pipelines.store.outbox import OutboxStatus
 
 
 class OrderPath:
@@ -163,7 +155,7 @@ class OrderPath:
             StaleFenceError: a newer holder has the account.
         """
         with account_transaction(self._desk, token) as transaction:
-            settling = _settling(transaction, decision_id)
+            settling = one_go.settle(transaction, standing_of(transaction, decision_id))
         return self._settled(decision_id, token, settling)
 
     def settle_changes(self, token: int, client_order_ids: Sequence[UUID]) -> None:
@@ -225,58 +217,33 @@ class OrderPath:
             if isinstance(claimed, Reason):
                 return row_of(transaction, decision_id).status
             prompt = self._reconciled and not claimed.is_unresolved
-            order, pending = self._ready(transaction, decision_id, balances, claimed) if prompt else (None, ())
+            ready = one_go.judge(transaction, claimed.standing, balances, closing=False) if prompt else None
         token = claimed.token
-        if not prompt:
+        if ready is None:
             self._put_in_order(decision_id, claimed)
             if self.check_risk(decision_id, token).goes_on:
                 self.submit(decision_id, token)
             return self.settle(decision_id, token)
-        if pending:
-            answers = cancel_all(self._desk, pending, ReasonCode.POSITION_CLOSED)
+        if ready.cancel:
+            answers = cancel_all(self._desk, ready.cancel, ReasonCode.POSITION_CLOSED)
             with account_transaction(desk, token) as transaction:
-                record_all(transaction, answers)
-                order, pending = self._ready(transaction, decision_id, balances)
-            if pending:
+                found = one_go.after_cancelling(transaction, ready.carried, answers)
+                ready = one_go.judge(transaction, found, balances, closing=True)
+            if ready.cancel:
                 raise risk_gate.still_in_the_way(decision_id)
-        sent = submit_all(self._desk, [order] if order else [])
+        sent = submit_all(self._desk, [ready.order] if ready.order else [])
         with account_transaction(self._desk, token) as transaction:
-            take_over(transaction, sent.answers, ReasonCode.VENUE_ACCEPTED)
-            settling = None if sent.lost else _settling(transaction, decision_id)
+            found = one_go.after_sending(transaction, ready.carried, sent)
+            settling = None if sent.lost else one_go.settle(transaction, found)
         if settling is None:
             raise sent.lost or StaleFenceError
         return self._settled(decision_id, token, settling)
-
-    def _ready(
-        self,
-        transaction: AccountTransaction,
-        decision_id: UUID,
-        balances: VenueBalances,
-        claimed: Claimed | None = None,
-    ) -> tuple[Order | None, Sequence[Order]]:
-        """Judge the decision, and mark its order as submitted if there is one; or what has to be cancelled before.
-
-        `claimed` is its claim in this transaction; there is none where what was in the way has been cancelled since.
-        """
-        step, in_the_way = risk_gate.decide(
-            transaction,
-            decision_id,
-            balances,
-            closing=claimed is None,
-            sending=True,
-            standing=claimed.standing if claimed else None,
-        )
-        if step is None:
-            return None, request_cancel(transaction, in_the_way, ReasonCode.POSITION_CLOSED)
-        if step.order is not None:
-            _note_sent(transaction, step.order)
-        return step.order, ()
 
     def _mark(self, transaction: AccountTransaction, order: Order) -> Order:
         """Mark the order as handed to the venue, which happens as soon as this transaction is committed."""
         expires_at = transaction.at + self._desk.broker.traits.expiry
         marked = orders.mark_submitted(transaction.connection, transaction.schema, order, transaction.at, expires_at)
-        _note_sent(transaction, marked)
+        one_go.note_sent(transaction, marked)
         return marked
 
     def _put_in_order(self, decision_id: UUID, claimed: Claimed) -> None:
@@ -285,7 +252,7 @@ class OrderPath:
             resuming = [decision_id] if claimed.resumed else ()
             self._reconciled = reconcile(self._desk, claimed.token, resuming).complete
 
-    def _settled(self, decision_id: UUID, token: int, settling: _Settling) -> OutboxStatus:
+    def _settled(self, decision_id: UUID, token: int, settling: Settling) -> OutboxStatus:
         """Do what is left to be done at the venue, and write how the decision ended."""
         if settling.status is not None:
             return settling.status
@@ -342,30 +309,7 @@ def _moved_away(transaction: AccountTransaction, order: Order, valid_until: date
     return out_of_band(prices[symbol], exact_price(reference) if reference is not None else Decimal(0), desk.limits)
 
 
-def _note_sent(transaction: AccountTransaction, order: Order) -> None:
-    """Tell the trail that the order is handed to the venue as soon as this transaction is committed."""
-    transaction.note(
-        EventKind.ORDER_SENT,
-        decision_id=order.intent.decision_id,
-        client_order_id=order.client_order_id,
-        token=transaction.token,
-    )
-
-
 def _entries(transaction: AccountTransaction) -> list[Order]:
     """The account's unfinished entries."""
     alive = orders.alive(transaction.connection, transaction.schema, transaction.account)
     return [order for order in alive if order.intent.leg is Leg.ENTRY]
-
-
-def _settling(transaction: AccountTransaction, decision_id: UUID) -> _Settling:
-    """What is left to be done for the decision; its end is written where that is nothing."""
-    standing = standing_of(transaction, decision_id)
-    row = queued(transaction, decision_id, standing.row)
-    order = own_order(standing.made)
-    symbol = stored(decision_id, standing.decision).symbol
-    working = order is not None and order.submitted_at is not None and not order.state.is_final
-    mending = None if working else prepare(transaction, symbol, standing)
-    nothing_left = mending is not None and mending.is_empty
-    status = finish_by_order(transaction, row, order) if nothing_left else None
-    return _Settling(row, symbol, order, mending, status)

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from triplegain_pipelines.domain.errors import DataError, TransientError
 from triplegain_pipelines.domain.orders import OrderState, VenueOrder
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.execution.booking import Answer, record_all
+from triplegain_pipelines.execution.answers import Answer
+from triplegain_pipelines.execution.booking import record_all
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.execution.sending import NoOrder, cancel, record_none
 from triplegain_pipelines.store import orders

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import InputError, UnknownOutcomeError
-from triplegain_pipelines.domain.market import exact_price
+from triplegain_pipelines.domain.market import Instrument, exact_price
 from triplegain_pipelines.domain.money import rounded_down
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
@@ -20,6 +20,7 @@ from triplegain_pipelines.execution.documents import VerdictInputs, inputs_text,
 from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.sending import cancel, request_cancel
 from triplegain_pipelines.execution.steps import Step, own_order, queued, refuse, standing_of, stored
+from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.portfolio.proposals import propose
 from triplegain_pipelines.risk.engine import RISK_VERSION, assess
 from triplegain_pipelines.risk.preflight import Surface, preflight
@@ -168,7 +169,8 @@ def _judge(transaction: AccountTransaction, books: Books, asked: _Asked, balance
     reason = verdict.reasons[0] if verdict.reasons else Reason(ReasonCode.WITHIN_LIMITS)
     if not verdict.allows:
         return refuse(transaction, decision.decision_id, reason)
-    intent = _intent(transaction.desk, books, verdict.proposal, asked.attempt)
+    instrument = transaction.desk.instrument(decision.symbol)
+    intent = order_of(verdict.proposal, books.position(decision.symbol), instrument, asked.attempt)
     if isinstance(intent, Reason):
         return refuse(transaction, decision.decision_id, intent)
     # The engine has refused under an open breaker already; no order is inserted on its word alone.
@@ -267,12 +269,12 @@ def _no_larger(verdict: Verdict, first: Proposal) -> Verdict:
     return replace(verdict, proposal=replace(verdict.proposal, quantity=first.quantity))
 
 
-def _intent(desk: Desk, books: Books, proposal: Proposal, attempt: int) -> Intent | Reason:
+def order_of(proposal: Proposal, held: Position | None, instrument: Instrument, attempt: int) -> Intent | Reason:
     """The order for what risk let through. What makes a position smaller is for at most what is held now, on the grid.
 
     A fee in base currency leaves a position off the grid; what is left of it after the exit is dust.
     """
-    held, quantity = books.position(proposal.symbol), proposal.quantity
+    quantity = proposal.quantity
     if quantity is None:
         msg = f"the risk engine let proposal {proposal.proposal_id} through without a quantity"
         raise InputError(msg)
@@ -282,8 +284,7 @@ def _intent(desk: Desk, books: Books, proposal: Proposal, attempt: int) -> Inten
         return Reason(ReasonCode.NOTHING_TO_CLOSE, {"symbol": proposal.symbol})
     else:
         leg, side = Leg.EXIT, Side.SELL if held.quantity > 0 else Side.BUY
-        step = desk.instrument(proposal.symbol).quantity_step
-        quantity = rounded_down(min(quantity, abs(held.quantity)), step)
+        quantity = rounded_down(min(quantity, abs(held.quantity)), instrument.quantity_step)
         if not quantity:
             return Reason(ReasonCode.ORDER_BELOW_MINIMUM, {"held": format(held.quantity, "f")})
     return Intent(

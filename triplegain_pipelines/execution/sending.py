@@ -3,15 +3,16 @@
 No retry stands here. An answer that did not come leaves the order UNKNOWN, for `resolving` to clear up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from triplegain_pipelines.domain.errors import DataError, StaleFenceError, TransientError
 from triplegain_pipelines.domain.orders import OrderState, VenueOrder
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.execution.answers import Answer, Change
 from triplegain_pipelines.execution.booking import (
-    Answer,
-    Change,
+    Booked,
     change_order,
     change_orders,
     record_all,
@@ -19,6 +20,7 @@ from triplegain_pipelines.execution.booking import (
 )
 from triplegain_pipelines.execution.broker import NotExecutedError, VenueRejectionError
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
+from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.store.orders import Move, Order
 
 
@@ -40,11 +42,17 @@ class Sent:
     lost: StaleFenceError | None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the venue answered with an order for each."""
+        return all(isinstance(answer, VenueOrder) for _, answer in self.answers)
+
+    @property
     def refused(self) -> list[Order]:
         """Those that the venue refused for certain."""
         return [order for order, answer in self.answers if answer.state is OrderState.REJECTED]
 
 
+_NO_POSITIONS: Mapping[str, Position | None] = MappingProxyType({})
 _NEVER_SENT = NoOrder(OrderState.LOST, ReasonCode.LOCK_LOST, "the account's lock was gone, so it was not sent")
 
 
@@ -119,14 +127,21 @@ def request_cancel(transaction: AccountTransaction, found: Sequence[Order], reas
 
 
 def take_over(
-    transaction: AccountTransaction, answers: Sequence[tuple[Order, VenueOrder | NoOrder]], reason: ReasonCode
-) -> None:
-    """Record answers of the venue, the fills of all of them in the order of their time."""
-    known = [Answer(order, answer, reason) for order, answer in answers if isinstance(answer, VenueOrder)]
-    record_all(transaction, known)
+    transaction: AccountTransaction,
+    answers: Sequence[tuple[Order, VenueOrder | NoOrder]],
+    reason: ReasonCode,
+    held: Mapping[str, Position | None] = _NO_POSITIONS,
+) -> Booked:
+    """Record answers of the venue, the fills of all of them in the order of their time; what those with an order did.
+
+    `held` are positions that are known, as in `record_all`.
+    """
+    answered = [Answer(order, answer, reason) for order, answer in answers if isinstance(answer, VenueOrder)]
+    booked = record_all(transaction, answered, held)
     for order, answer in answers:
         if isinstance(answer, NoOrder):
             record_none(transaction, order, answer)
+    return booked
 
 
 def record_none(transaction: AccountTransaction, order: Order, answer: NoOrder) -> Order:

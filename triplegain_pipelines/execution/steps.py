@@ -62,6 +62,23 @@ def standing_of(transaction: AccountTransaction, decision_id: UUID) -> Standing:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """How an account stood at the end of a transaction, for its holder's next one."""
+
+    standing: Standing
+    newest_event: int
+
+    def standing_in(self, transaction: AccountTransaction) -> Standing:
+        """How it stands in `transaction`: as it did, unless there is a newer event; then it is read.
+
+        Nothing is written to an account's books without an event. What the guard marks to market may be a moment old.
+        """
+        if transaction.sequence == self.newest_event:
+            return self.standing
+        return standing_of(transaction, self.standing.decision_id)
+
+
 def queued(transaction: AccountTransaction, decision_id: UUID, row: OutboxRow | None) -> OutboxRow:
     """The decision's `row` in the outbox.
 

@@ -28,6 +28,7 @@ _DAY = 24
 _ENOUGH = 7 * _DAY  # returns without which nothing is known: a week of them
 _ENOUGH_OF_DAY = _DAY - 2
 _ANNUAL = math.sqrt(365 * _DAY)
+_AT_ONCE = 1024  # hours: windows of a year at a time would not fit into a cache
 _PLACES = 9  # fewer than a float has, so that another processor gives the same figure
 
 
@@ -45,17 +46,17 @@ def market_state(as_of: datetime, closes: Mapping[str, Closes]) -> MarketState:
         closes: by symbol the closes of the hours of `hours_before`, one for each, NaN where one is missing.
     """
     returns = {symbol: np.diff(np.log(series)) for symbol, series in sorted(closes.items())}
-    volatilities = {symbol: found for symbol, series in returns.items() if (found := _volatility(series)) is not None}
+    volatilities = {symbol: found for symbol, series in returns.items() if (found := volatility(series)) is not None}
     percentiles = {symbol: found for symbol, series in returns.items() if (found := _percentile(series)) is not None}
     correlations = {
         (one, other): found
         for one, other in combinations(returns, 2)
-        if (found := _correlation(returns[one], returns[other])) is not None
+        if (found := correlation(returns[one], returns[other])) is not None
     }
     return MarketState(as_of, volatilities, percentiles, correlations)
 
 
-def _volatility(returns: Closes) -> float | None:
+def volatility(returns: Closes) -> float | None:
     """The annualised standard deviation; None for too few returns, and for a market that stands still."""
     known = returns[np.isfinite(returns)]
     if known.size < _ENOUGH:
@@ -85,7 +86,38 @@ def _percentile(returns: Closes) -> float | None:
     return round(float((below + equal / 2) / before.size), _PLACES)
 
 
-def _correlation(one: Closes, other: Closes) -> float | None:
+def percentiles(returns: Closes) -> Closes:
+    """The percentile of every hour: what `market_state` at its end says of a symbol, NaN where that says nothing.
+
+    Args:
+        returns: log-returns, one from each hour to the next, NaN where one of the two is missing.
+
+    Returns:
+        One value for each hour, one more than there are returns.
+    """
+    hours = returns.size + 1
+    padded = np.concatenate([np.full(_HOURS, np.nan), returns])
+    days = np.lib.stride_tricks.sliding_window_view(padded, _DAY)
+    counts = np.isfinite(days).sum(axis=1)
+    filled = np.where(np.isfinite(days), days, 0.0)
+    means = filled.sum(axis=1) / np.maximum(counts, 1)
+    squares = np.where(np.isfinite(days), (days - means[:, None]) ** 2, 0.0).sum(axis=1)
+    deviations = np.where(counts >= _ENOUGH_OF_DAY, np.sqrt(squares / np.maximum(counts - 1, 1)), np.nan)
+    before = np.lib.stride_tricks.sliding_window_view(deviations, _HOURS - 2 * _DAY + 1)
+    newest = deviations[_HOURS - _DAY :]
+    found = np.full(hours, np.nan)
+    for first in range(0, hours, _AT_ONCE):
+        rows = slice(first, min(first + _AT_ONCE, hours))
+        earlier, last = before[rows], newest[rows, None]
+        below, equal = (earlier < last).sum(axis=1), (earlier == last).sum(axis=1)
+        size = np.isfinite(earlier).sum(axis=1)
+        share = (below + equal / 2) / np.maximum(size, 1)
+        found[rows] = np.where((size > 0) & np.isfinite(last[:, 0]), share, np.nan)
+    known = np.lib.stride_tricks.sliding_window_view(np.isfinite(padded), _HOURS).sum(axis=1)
+    return np.where(known >= _ENOUGH, np.round(found, _PLACES), np.nan)
+
+
+def correlation(one: Closes, other: Closes) -> float | None:
     """The correlation of the hours in which both are known; None for too few, and where one stands still."""
     both = np.isfinite(one) & np.isfinite(other)
     if both.sum() < _ENOUGH:

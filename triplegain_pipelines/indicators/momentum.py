@@ -26,8 +26,8 @@ def stochastic(bars: Bars, *, period: int, slowing: int, smoothing: int) -> tupl
     """
     k, d = ta().STOCH(bars.high, bars.low, bars.close, period, slowing, 0, smoothing, 0)
     ranges = ta().MAX(bars.high, period) - ta().MIN(bars.low, period)
-    k[ta().MIN(ranges, slowing) == 0] = np.nan
-    d[ta().MIN(ranges, slowing + smoothing - 1) == 0] = np.nan
+    k[_least(ranges, slowing) == 0] = np.nan
+    d[_least(ranges, slowing + smoothing - 1) == 0] = np.nan
     return k, d
 
 
@@ -41,3 +41,8 @@ def williams_r(bars: Bars, *, period: int) -> tuple[Array, ...]:
     values = ta().WILLR(bars.high, bars.low, bars.close, period)
     values[stood_still(bars, period)] = np.nan
     return (values,)
+
+
+def _least(values: Array, period: int) -> Array:
+    least: Array = ta().MIN(values, period) if period > 1 else values  # TA-Lib refuses a window of one
+    return least

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WINDOW = 400
 """Bars that a reading is computed from, at most. Live, replay and any partitioning see exactly these."""
 
-_FORMULAS = 1  # raise when a formula changes while its parameters stay
+_FORMULAS = 2  # raise when a formula changes while its parameters stay; 2: no bit depends on numpy's processor
 
 
 @dataclass(frozen=True, slots=True)

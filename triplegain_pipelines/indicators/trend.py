@@ -8,6 +8,7 @@ import numpy as np
 from triplegain_pipelines.indicators.bars import Array, Bars, stood_still
 from triplegain_pipelines.indicators.ta import ta
 from triplegain_pipelines.indicators.warmup import WILDER
+from triplegain_pipelines.indicators.windows import ratchet
 
 
 def sma(bars: Bars, *, period: int) -> tuple[Array, ...]:
@@ -64,26 +65,8 @@ def supertrend(bars: Bars, *, period: int, multiple: float) -> tuple[Array, ...]
         return line, direction
     middle = (bars.high + bars.low) / 2
     width = multiple * ta().ATR(bars.high, bars.low, bars.close, period)
-    lines, risings = _ratchet(
-        (middle + width)[period:].tolist(), (middle - width)[period:].tolist(), bars.close[period:].tolist()
-    )
-    line[period:] = lines
-    direction[period:] = np.where(risings, 1.0, -1.0)
+    line[period:], rising = ratchet((middle + width)[period:], (middle - width)[period:], bars.close[period:])
+    direction[period:] = np.where(rising, 1.0, -1.0)
     still = stood_still(bars, WILDER * period - 1)
     line[still], direction[still] = np.nan, np.nan
     return line, direction
-
-
-def _ratchet(uppers: list[float], lowers: list[float], closes: list[float]) -> tuple[list[float], list[bool]]:
-    upper, lower, previous, rising = uppers[0], lowers[0], closes[0], False
-    lines, risings = [], []
-    for next_upper, next_lower, close in zip(uppers, lowers, closes, strict=True):
-        if next_upper < upper or previous > upper:
-            upper = next_upper
-        if next_lower > lower or previous < lower:
-            lower = next_lower
-        rising = close >= lower if rising else close > upper
-        lines.append(lower if rising else upper)
-        risings.append(rising)
-        previous = close
-    return lines, risings

@@ -11,6 +11,7 @@ import numpy as np
 from triplegain_pipelines.indicators.bars import Array, Bars, stood_still
 from triplegain_pipelines.indicators.ta import ta
 from triplegain_pipelines.indicators.warmup import WILDER
+from triplegain_pipelines.indicators.windows import logarithms, shares_not_over, window_sums
 
 
 def atr(bars: Bars, *, period: int) -> tuple[Array, ...]:
@@ -28,10 +29,8 @@ def atr_rank(bars: Bars, *, period: int, span: int) -> tuple[Array, ...]:
     first = WILDER * period - 1
     if len(bars) < first + span:
         return (rank,)
-    # Row by row from the oldest bar of each window to the newest. A bar without a value stood still: it is under all.
-    known = np.where(np.isnan(relative), 0.0, relative)[first:]
-    windows = np.lib.stride_tricks.sliding_window_view(known, len(known) - span + 1)
-    rank[first + span - 1 :] = (windows <= windows[-1]).sum(axis=0) / span
+    # A bar without a value stood still: it is under all.
+    rank[first + span - 1 :] = shares_not_over(np.where(np.isnan(relative), 0.0, relative)[first:], span)
     rank[np.isnan(relative)] = np.nan
     return (rank,)
 
@@ -52,19 +51,18 @@ def keltner(bars: Bars, *, period: int, atr_period: int, multiple: float) -> tup
 
 
 def choppiness(bars: Bars, *, period: int) -> tuple[Array, ...]:
-    """Choppiness index: 100 x log10(sum of true ranges / (highest high - lowest low)) / log10(period).
+    """Choppiness index: 100 x log(sum of true ranges / (highest high - lowest low)) / log(period), to any base.
 
     E. W. Dreiss, as in TradingView's 'Choppiness Index'. Near 0 the market went one way, near 100 it went nowhere; over
     100 only where it gapped between bars.
     """
     ranges = ta().MAX(bars.high, period) - ta().MIN(bars.low, period)
-    travelled = np.full(len(bars), np.nan)
-    true_range = ta().TRANGE(bars.high, bars.low, bars.close)[1:]
-    # Each window is added up by itself: a running sum would leave the remains of a past spike behind.
-    travelled[period:] = np.convolve(true_range, np.ones(period), "valid")
     values = np.full(len(bars), np.nan)
-    np.divide(travelled, ranges, out=values, where=ranges > 0)
-    return (100 * np.log10(values) / math.log10(period),)
+    if len(bars) <= period:
+        return (values,)
+    travelled = window_sums(ta().TRANGE(bars.high, bars.low, bars.close)[1:], period)
+    np.divide(travelled, ranges[period:], out=values[period:], where=ranges[period:] > 0)
+    return (100.0 * logarithms(values) / math.log(period),)
 
 
 def _moving_atr(bars: Bars, period: int) -> Array:

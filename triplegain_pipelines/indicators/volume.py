@@ -7,6 +7,7 @@ import numpy as np
 
 from triplegain_pipelines.indicators.bars import Array, Bars
 from triplegain_pipelines.indicators.ta import ta
+from triplegain_pipelines.indicators.windows import window_sums
 
 
 def obv(bars: Bars) -> tuple[Array, ...]:
@@ -22,11 +23,11 @@ def vwap(bars: Bars, *, period: int) -> tuple[Array, ...]:
 
     The rolling form, because a market without sessions has no open to anchor to. No value where nothing was traded.
     """
-    weights = np.ones(period)
+    values = np.full(len(bars), np.nan)
+    if len(bars) < period:
+        return (values,)
     typical = (bars.high + bars.low + bars.close) / 3
     # Each window is added up by itself: a running sum leaves a remainder where the volume is 0.
-    turnover = np.convolve(typical * bars.volume, weights, "valid")
-    volume = np.convolve(bars.volume, weights, "valid")
-    values = np.full(len(bars), np.nan)
+    turnover, volume = window_sums(typical * bars.volume, period), window_sums(bars.volume, period)
     np.divide(turnover, volume, out=values[period - 1 :], where=volume > 0)
     return (values,)

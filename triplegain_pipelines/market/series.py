@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from triplegain_pipelines.domain.errors import DataError
-from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.domain.timeframes import EPOCH, Timeframe
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,6 +46,10 @@ class CandleSeries:
         """When each candle was complete, in microseconds since the Unix epoch."""
         step = self.timeframe.minutes * 60_000_000
         return self.opened_at + step
+
+    def opened(self, bar: int) -> datetime:
+        """When a bar opened, UTC."""
+        return EPOCH + timedelta(microseconds=int(self.opened_at[bar]))
 
     def part(self, start: int, stop: int) -> CandleSeries:
         """The candles of `[start, stop)`, which share their memory with these."""

@@ -14,10 +14,12 @@ from decimal import Decimal
 from triplegain_pipelines.domain.clock import require_utc
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
 from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState, BreakerStates, PortfolioState, fall
+from triplegain_pipelines.domain.timeframes import floor_to
 from triplegain_pipelines.risk.ladder import LadderStep, ladder_step
 from triplegain_pipelines.settings.risk import RiskLimits
 
 _Numbers = Mapping[str, Decimal | float | str]
+_DAY = timedelta(days=1)
 _SAFE_MODE = frozenset({BreakerName.DRAWDOWN, BreakerName.CONSECUTIVE_LOSSES})
 
 
@@ -128,11 +130,6 @@ def cleared_by_hand(breaker: Breaker, operator: str, why: str, limits: RiskLimit
     return _changed(breaker, BreakerState.CLOSED, at, _operator(operator, why))
 
 
-def is_safe_mode(breakers: BreakerStates) -> bool:
-    """Whether the account trades on trial after it was locked by its drawdown or its losses (R8)."""
-    return any(name in _SAFE_MODE and breaker.state is BreakerState.HALF_OPEN for name, breaker in breakers.items())
-
-
 def _rapid_loss(evidence: BreakerEvidence, limits: RiskLimits) -> _Numbers | None:
     rule, window = limits.breakers.rapid_loss, evidence.window
     loss = fall(max(window), window[-1]) if window else Decimal(0)
@@ -207,13 +204,18 @@ def _is_clean(name: BreakerName, numbers: _Numbers | None, evidence: BreakerEvid
     return numbers is None and (name is not BreakerName.VOLATILITY or evidence.percentile is not None)
 
 
-def _rested(breaker: Breaker, limits: RiskLimits, at: datetime) -> bool:
-    """Whether an open breaker may go on trial, as far as the clock is concerned."""
+def rests_until(breaker: Breaker, limits: RiskLimits) -> datetime | None:
+    """From when on an open breaker may go on trial as far as the clock is concerned; None where a person decides."""
     if _by_hand(breaker) or breaker.name is BreakerName.DRAWDOWN:
-        return False
+        return None
     if breaker.name is BreakerName.DAILY_LOSS:
-        return require_utc(at).date() > breaker.changed_at.date()
-    return at - breaker.changed_at >= _cool_down(breaker.name, limits)
+        return floor_to(breaker.changed_at, _DAY) + _DAY
+    return breaker.changed_at + _cool_down(breaker.name, limits)
+
+
+def _rested(breaker: Breaker, limits: RiskLimits, at: datetime) -> bool:
+    until = rests_until(breaker, limits)
+    return until is not None and require_utc(at) >= until
 
 
 def _known(breaker: Breaker, limits: RiskLimits, at: datetime) -> bool:

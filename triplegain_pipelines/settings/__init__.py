@@ -1,9 +1,9 @@
 """Settings: the YAML files of `config/` and the environment, as frozen objects. Nothing else reads either.
 
 Every key is read and an unknown key fails. The environment can set `TRIPLEGAIN_HOME`, `TRIPLEGAIN_PROFILE`,
-`TRIPLEGAIN_DATABASE_URL`, `TRIPLEGAIN_MASTER_KEY`, the ports of the services and the master switch `LLM_ENABLED`; and
-the switches of live trading `PAPER_TRADING`, `LIVE_TRADING_ENABLED`, `ENVIRONMENT`, `LIVE_TRADING_ACCOUNT` and
-`LIVE_TRADING_VENUE`, which leave it off unless each is set.
+`TRIPLEGAIN_DATABASE_URL`, `TRIPLEGAIN_MASTER_KEY`, `TRIPLEGAIN_RESEARCH_EXECUTOR`, the ports of the services and the
+master switch `LLM_ENABLED`; and the switches of live trading `PAPER_TRADING`, `LIVE_TRADING_ENABLED`, `ENVIRONMENT`,
+`LIVE_TRADING_ACCOUNT` and `LIVE_TRADING_VENUE`, which leave it off unless each is set.
 """
 
 import re
@@ -20,16 +20,18 @@ from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.errors import SettingsError
 from triplegain_pipelines.domain.secrets import passwords_in, remember
 from triplegain_pipelines.settings.market import MarketSettings
+from triplegain_pipelines.settings.meta_strategy import MetaStrategySettings
 from triplegain_pipelines.settings.models import ModelSettings
 from triplegain_pipelines.settings.news import NewsSettings
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE, Profile
+from triplegain_pipelines.settings.research import ResearchSettings
 from triplegain_pipelines.settings.risk import RiskLimits
 from triplegain_pipelines.settings.section import Section
 from triplegain_pipelines.settings.venues import Venues
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIG = PROJECT / "config"
-_SHARED = {"risk", "models", "market", "venues", "news"}
+_SHARED = {"risk", "models", "market", "venues", "news", "meta_strategy", "research"}
 _SectionT = TypeVar("_SectionT", bound=Section)
 # What is not written like this libpq reads in another way than we do, and its error names parts of the password.
 _WORD = r"(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
@@ -46,6 +48,15 @@ class Deployment(StrEnum):
     PRODUCTION = "production"
 
 
+class ResearchExecutor(StrEnum):
+    """Where the steps of research run: cores of this machine, the run's own process, or workers elsewhere."""
+
+    PROCESSES = "processes"
+    ONE = "one"
+    CELERY = "celery"
+    KUBERNETES = "kubernetes"
+
+
 class Environment(BaseSettings):
     """What comes from environment variables."""
 
@@ -60,6 +71,7 @@ class Environment(BaseSettings):
     webserver_port: int = Field(default=3000, ge=1, le=65535)
     mlflow_port: int = Field(default=5000, ge=1, le=65535)
     reports_port: int = Field(default=3002, ge=1, le=65535)
+    research_executor: ResearchExecutor = ResearchExecutor.PROCESSES
     llm_enabled: bool = Field(default=True, validation_alias="LLM_ENABLED")
     deployment: Deployment = Field(default=Deployment.DEVELOPMENT, validation_alias="ENVIRONMENT")
     paper_trading: bool = Field(default=True, validation_alias="PAPER_TRADING")
@@ -97,6 +109,8 @@ class Settings(Section):
     market: MarketSettings
     venues: Venues
     news: NewsSettings
+    research: ResearchSettings
+    meta_strategy: MetaStrategySettings
 
     @property
     def home(self) -> Path:
@@ -132,6 +146,8 @@ def load_settings(environment: Environment | None = None, config: Path = CONFIG)
         market=_read(config / "market.yaml", MarketSettings),
         venues=venues,
         news=_read(config / "news.yaml", NewsSettings),
+        research=_read(config / "research.yaml", ResearchSettings),
+        meta_strategy=_read(config / "meta_strategy.yaml", MetaStrategySettings),
     )
 
 

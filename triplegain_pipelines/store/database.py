@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from urllib.parse import urlsplit
 
 import psycopg
@@ -109,18 +110,28 @@ class Database:
     def migrate(self) -> None:
         """Bring the schema to the newest revision, and use TimescaleDB and its toolkit where the server has them.
 
-        Does nothing when all is there.
+        Does nothing when all is there. Then Alembic is not imported either, which would be a third of a quick command.
         """
-        from alembic import command
-        from alembic.config import Config
+        if not self._is_newest():
+            from alembic import command
+            from alembic.config import Config
 
-        configuration = Config()
-        configuration.set_main_option("script_location", "triplegain_pipelines.store:migrations")
-        configuration.attributes["url"] = with_driver(self.url, "psycopg")
-        command.upgrade(configuration, "head")
+            configuration = Config()
+            configuration.set_main_option("script_location", "triplegain_pipelines.store:migrations")
+            configuration.attributes["url"] = with_driver(self.url, "psycopg")
+            command.upgrade(configuration, "head")
         create_extensions(self.autocommit)
         with self.autocommit() as connection:
             arrange_tables(connection)
+
+    def _is_newest(self) -> bool:
+        """Whether Alembic has noted the newest of our revisions, each of which is named as its file."""
+        files = resources.files("triplegain_pipelines.store.migrations.versions").iterdir()
+        newest = max(file.name[1:5] for file in files if file.name.startswith("r0") and file.name.endswith(".py"))
+        with self.autocommit() as connection:
+            if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+                return False
+            return connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
 
     def analyze(self) -> None:
         """Renew the planner's statistics: of rows that came in bulk a moment ago it knows nothing yet.

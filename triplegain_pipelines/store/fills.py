@@ -1,19 +1,29 @@
-"""Fills: unique by venue and trade id, and never changed."""
+"""Fills: unique by venue and trade id, each with its postings in the ledger, and never changed."""
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import LiteralString
 
 import psycopg
 
 from triplegain_pipelines.domain.errors import DataError
 from triplegain_pipelines.domain.orders import Fill, Side
+from triplegain_pipelines.portfolio.ledger import fill_postings
 from triplegain_pipelines.store.statements import statement
 
 _COLUMNS = ("account", *(field.name for field in fields(Fill)))
+_POSTING = ("account", "transaction", "posting", "currency", "amount", "booked_at")
+_NEW: LiteralString = """
+    WITH new AS (
+        INSERT INTO {schema}.fills ({columns}) VALUES {values} ON CONFLICT DO NOTHING RETURNING venue, trade_id)"""
+_POSTED: LiteralString = """, posted AS (
+        INSERT INTO {schema}.ledger ({columns}) SELECT {columns}
+        FROM (VALUES {values}) AS meant ({columns}) JOIN new ON transaction = venue || ':' || trade_id)
+    SELECT venue, trade_id FROM new"""
 
 
 def insert(connection: psycopg.Connection, schema: str, account: str, fills: Sequence[Fill]) -> list[Fill]:
-    """Write those of `fills` that are new, and return them: only these may be booked.
+    """Write those of `fills` that are new, with their postings, and return them: only these may be booked further.
 
     Raises:
         DataError: one has the trade id of another fill, so one of the two would be lost.
@@ -21,15 +31,13 @@ def insert(connection: psycopg.Connection, schema: str, account: str, fills: Seq
     if not fills:
         return []
     named = {(fill.venue, fill.trade_id): fill for fill in fills}
+    postings = [posting for fill in named.values() for posting in fill_postings(account, fill)]
     rows = connection.execute(
-        statement(
-            """INSERT INTO {schema}.fills ({columns}) VALUES {values} ON CONFLICT DO NOTHING
-               RETURNING venue, trade_id""",
-            schema,
-            _COLUMNS,
-            len(named),
-        ),
-        [value for fill in named.values() for value in (account, *(getattr(fill, column) for column in _COLUMNS[1:]))],
+        statement(_NEW, schema, _COLUMNS, len(named)) + statement(_POSTED, schema, _POSTING, len(postings)),
+        [
+            *(value for fill in named.values() for value in (account, *(getattr(fill, name) for name in _COLUMNS[1:]))),
+            *(getattr(posting, name) for posting in postings for name in _POSTING),
+        ],
     ).fetchall()
     new = set(rows)
     if len(new) < len(named):

@@ -1,8 +1,8 @@
 """How an account stands where a decision is acted on: everything that is always read together, in one statement."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
@@ -79,6 +79,26 @@ class Standing:
         """The open position in `symbol`, or None."""
         return next((held for held in self.positions if held.symbol == symbol), None)
 
+    @property
+    def held(self) -> Mapping[str, Position | None]:
+        """The open positions by symbol, and None for the decision's symbol where there is none in it."""
+        none = {} if self.decision is None else {self.decision.symbol: None}
+        return none | {held.symbol: held for held in self.positions}
+
+    def after(self, orders: Iterable[Order], positions: Mapping[str, Position | None]) -> "Standing":
+        """As it stands once these are the `orders` and, by symbol, the `positions`; the others are as they were.
+
+        Cash and what risk remembers change with a fill, and have to be read again.
+        """
+        changed = {order.client_order_id: order for order in (*self.alive, *self.made, *orders)}
+        held = {position.symbol: position for position in self.positions} | dict(positions)
+        return replace(
+            self,
+            made=_made(self.decision_id, changed.values()),
+            alive=[order for order in changed.values() if not order.state.is_final],
+            positions=[position for _, position in sorted(held.items()) if position is not None],
+        )
+
 
 def read(connection: psycopg.Connection, schema: str, account: str, decision_id: UUID, currency: str) -> Standing:
     """How the account stands now.
@@ -101,10 +121,7 @@ def read(connection: psycopg.Connection, schema: str, account: str, decision_id:
         decision_id=decision_id,
         decision=None if decision is None else decisions.from_row(decision),
         row=_row(decision_id, row) if row else None,
-        made=sorted(
-            (order for order in known if order.intent.decision_id == decision_id),
-            key=lambda order: (order.intent.leg, order.intent.attempt),
-        ),
+        made=_made(decision_id, known),
         alive=[order for order in known if not order.state.is_final],
         positions=[_position(account, one) for one in positions or ()],
         cash=Decimal(0) if cash is None else cash,
@@ -112,6 +129,11 @@ def read(connection: psycopg.Connection, schema: str, account: str, decision_id:
         breakers={breaker.name: breaker for breaker in map(_breaker, breakers or ())},
         superseded=bool(superseded),
     )
+
+
+def _made(decision_id: UUID, known: Iterable[Order]) -> list[Order]:
+    made = [order for order in known if order.intent.decision_id == decision_id]
+    return sorted(made, key=lambda order: (order.intent.leg, order.intent.attempt))
 
 
 def _row(decision_id: UUID, row: Sequence[Any]) -> OutboxRow:

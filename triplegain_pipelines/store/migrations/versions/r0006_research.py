@@ -8,4 +8,5 @@ down_revision = "0005"
 
 def upgrade() -> None:
     """Create what research leaves behind."""
-    apply_sql("0006_research")
+    for subject in ("research", "backtests", "allocations"):
+        apply_sql(f"0006_{subject}")
