@@ -2,8 +2,8 @@
 
     PEERS_PYTHON benchmarks/backtest_peers.py DATA.npz
 
-Each line on standard input is an engine and a task, each line on standard output the processor's seconds it took, how many
-combinations that were, and how many trades they made; `absent` where the engine is not installed.
+Each line on standard input is an engine and a task. Each line on standard output is the processor's seconds it took,
+how many combinations that were, and how many trades they made; `absent` where the engine is not installed.
 """
 
 import contextlib

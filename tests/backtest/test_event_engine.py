@@ -143,24 +143,63 @@ def falling(bars: int, crash: int, fall: float) -> CandleSeries:
     return CandleSeries(quiet.symbol, Timeframe.M1, quiet.opened_at, *prices, quiet.volume)
 
 
-def test_a_rapid_loss_between_two_orders_opens_its_breaker() -> None:
-    """R6, B2: the fall of a minute, hours after the entry and hours before the next order, is seen at its minute.
+def house_breaker(name: BreakerName, limits: RiskLimits) -> RiskLimits:
+    """`limits` in which one breaker opens at a loss of 1.5 per cent."""
+    threshold = Decimal("0.015")
+    if name is BreakerName.RAPID_LOSS:
+        rapid = HOUSE.breakers.rapid_loss.model_copy(update={"threshold": threshold})
+        return limits.model_copy(update={"breakers": limits.breakers.model_copy(update={"rapid_loss": rapid})})
+    if name is BreakerName.DAILY_LOSS:
+        return limits.model_copy(update={"daily_loss": HOUSE.daily_loss.model_copy(update={"halt": threshold})})
+    steps = {"half_size": Decimal("0.005"), "pause": Decimal("0.01"), "lock": threshold}
+    return limits.model_copy(update={"drawdown_ladder": HOUSE.drawdown_ladder.model_copy(update=steps)})
 
-    2 per cent of 2,100 over a stop 3,700 away buy 0.0113 bitcoins, which lose 37 when 30,000 fall by 11 per cent.
+
+@pytest.mark.parametrize(
+    ("name", "state", "minutes_later"),
+    [
+        (BreakerName.RAPID_LOSS, BreakerState.HALF_OPEN, 60),
+        (BreakerName.DAILY_LOSS, BreakerState.OPEN, 0),
+        (BreakerName.DRAWDOWN, BreakerState.OPEN, 0),
+    ],
+)
+def test_a_loss_between_two_orders_opens_its_breaker(
+    name: BreakerName, state: BreakerState, minutes_later: int
+) -> None:
+    """R5, R6, B2: the fall of a minute, hours after the entry and hours before the next order, is seen at its minute.
+
+    2 per cent of 2,100 over a stop 3,700 away buy 0.0113 bitcoins, which lose 37, or 1.8 per cent, when 30,000 fall by
+    11 per cent. An hour later the breaker of rapid losses has rested.
     """
     crash = 9 * 1_440
     series = falling(crash + 600, crash, 0.11)
     target = np.ones(len(series), np.int8)
     signals = Signals(target, target, np.full(len(series), 1_850.0), 2.0)
     terms = Terms(risk_per_trade=0.02, fill_rate=1.0)
-    limits = wide_limits(terms)
-    rapid = HOUSE.breakers.rapid_loss.model_copy(update={"threshold": Decimal("0.015")})
-    breakers = limits.breakers.model_copy(update={"rapid_loss": rapid})
-    run, _ = by_events(series, signals, terms, limits.model_copy(update={"breakers": breakers}), start=crash - 300)
+    run, _ = by_events(series, signals, terms, house_breaker(name, wide_limits(terms)), start=crash - 300)
     assert not run.trades
-    tripped = run.account.books.breakers[BreakerName.RAPID_LOSS]
-    assert tripped.state is BreakerState.HALF_OPEN
-    assert tripped.changed_at == moment(int(series.closed_at[crash + 60]))
+    breakers = run.account.books.breakers
+    assert breakers[name].state is state
+    assert breakers[name].changed_at == moment(int(series.closed_at[crash + minutes_later]))
+    assert [one for one, breaker in breakers.items() if breaker.state is not BreakerState.CLOSED] == [name]
+
+
+def test_an_entry_that_was_refused_is_asked_for_again_while_it_is_wanted() -> None:
+    """B2, R7: a price that ran away for one minute does not cost the whole trade, and is not paid either."""
+    decided = 9 * 1_440
+    quiet = wandering_series(3, decided + 100, Timeframe.M1, sigma=0.0002)
+    opened = quiet.open.copy()
+    opened[decided + 1] = np.round(quiet.close[decided] * 1.02, 2)
+    prices = (opened, np.maximum(quiet.high, opened), quiet.low, quiet.close, quiet.volume)
+    series = CandleSeries(quiet.symbol, Timeframe.M1, quiet.opened_at, *prices)
+    target = (np.arange(len(series)) >= decided).astype(np.int8)
+    signals = Signals(target, target, np.full(len(series), 1_850.0), 2.0)
+    limits = wide_limits(TERMS).model_copy(update={"price_band": HOUSE.price_band})
+    run, result = by_events(series, signals, TERMS, limits, start=decided - 10)
+    assert result.refusals[ReasonCode.PRICE_OUT_OF_BAND.value] == 1
+    (lane,) = run.lanes
+    assert lane.opened is not None
+    assert (lane.opened.decided_bar, lane.opened.entry_bar) == (decided + 1, decided + 2)
 
 
 def test_symbols_share_the_account_and_its_limits() -> None:

@@ -26,6 +26,7 @@ from triplegain_pipelines.domain.risk import Proposal
 from triplegain_pipelines.execution.matching import part_of, slipped, touch
 from triplegain_pipelines.execution.surroundings import Surroundings
 from triplegain_pipelines.portfolio.positions import ClosedTrade
+from triplegain_pipelines.risk.bounds import bounds_of
 from triplegain_pipelines.settings.risk import RiskLimits
 
 _LASTS = frozenset(
@@ -221,12 +222,14 @@ class EventDesk:
     def _lasting(self, lane: Lane, codes: tuple[ReasonCode, ...], place: int) -> tuple[ReasonCode, ...]:
         flat = not self.account.books.positions
         lasting = tuple(code for code in codes if code in _LASTS or (flat and code in _LASTS_FLAT))
-        room = self.limits.money.max_daily_volume - self.account.ordered_today(self.grid.at(place))
-        if not lasting and room < lane.instrument.minimum_cost:
+        if lasting:
+            return lasting
+        least, books = lane.instrument.minimum_cost, self.account.books
+        if self.limits.money.max_daily_volume - self.account.ordered_today(self.grid.at(place)) < least:
             return (ReasonCode.DAILY_VOLUME_REDUCED,)
-        if not lasting and ReasonCode.VOLATILITY_UNKNOWN in codes:
-            return (ReasonCode.VOLATILITY_UNKNOWN,)
-        return lasting
+        if flat and bounds_of(self.limits).position_size * books.cash < least:
+            return (ReasonCode.BELOW_MINIMUM_ORDER,)
+        return (ReasonCode.VOLATILITY_UNKNOWN,) if ReasonCode.VOLATILITY_UNKNOWN in codes else ()
 
     def _judged(self, lane: Lane, bar: int, place: int, at: datetime) -> Judged:
         series, account = lane.track.series, self.account

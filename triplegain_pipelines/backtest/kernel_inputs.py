@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from triplegain_pipelines.backtest.kernel_rows import BOOK, TERMS, TOTALS, TRADE
-from triplegain_pipelines.backtest.kernel_walk import BLOCK, COLUMNS, Desk, WalkedBars, side_by_side
+from triplegain_pipelines.backtest.kernel_walk import BLOCK, Desk, WalkedBars, block_extremes
 from triplegain_pipelines.backtest.terms import Terms
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.market.series import CandleSeries
 
 Integers = npt.NDArray[np.int64]
-DAY = 86_400_000_000  # microseconds
+_MINUTE = 60_000_000  # microseconds
+DAY = 1440 * _MINUTE
 _HASHED_NUMBERS = 7
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -39,29 +40,30 @@ class Marks:
 
 def marks_of(series: CandleSeries, start: int, stop: int) -> Marks:
     """The marks of the bars `[start, stop)`."""
-    begins, ends = int(series.opened_at[start]), int(series.closed_at[stop - 1])
+    opened, length = series.opened_at[start:stop], series.timeframe.minutes * _MINUTE
+    begins, ends = int(opened[0]), int(opened[-1]) + length
     midnights = np.arange(begins // DAY + 1, ends // DAY + 1, dtype=np.int64) * DAY
     at = midnights if len(midnights) and midnights[-1] == ends else np.append(midnights, ends)
-    closed = series.closed_at[start:stop]
     # A midnight within the first bar has none that had closed: the bar before it finds the account as it began.
-    bars = np.searchsorted(closed, at, side="right").astype(np.int64) - 1 + start
+    bars = np.searchsorted(opened, at - length, side="right").astype(np.int64) - 1 + start
     return Marks(_read_only(at), _read_only(bars), len(midnights), begins % DAY == 0)
 
 
 def walked_bars(series: CandleSeries) -> WalkedBars:
     """The bars of `series` with the extremes of their blocks."""
     blocks = len(series) // BLOCK
-    bars, highs, lows = np.empty((len(series), COLUMNS)), np.empty(blocks), np.empty(blocks)
-    side_by_side(
-        _read_only(series.open),
-        _read_only(series.high),
-        _read_only(series.low),
-        _read_only(series.close),
+    highs, lows = np.empty(blocks), np.empty(blocks)
+    high, low = _read_only(series.high), _read_only(series.low)
+    block_extremes(high, low, highs, lows)
+    return WalkedBars(
         _read_only(series.opened_at),
-        bars,
-        (highs, lows),
+        _read_only(series.open),
+        high,
+        low,
+        _read_only(series.close),
+        _read_only(highs),
+        _read_only(lows),
     )
-    return WalkedBars(_read_only(bars), _read_only(highs), _read_only(lows))
 
 
 def terms_row(terms: Terms, stop_atr: float) -> npt.NDArray[np.void]:

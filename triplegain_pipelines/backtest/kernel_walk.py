@@ -27,8 +27,6 @@ Targets = npt.NDArray[np.int8]
 Words = npt.NDArray[np.uint64]
 
 BLOCK = 32
-_OPEN, _HIGH, _LOW, _CLOSE, _OPENED_AT = range(5)
-COLUMNS = 5
 _A_WORD = 8
 _EVERY_BYTE = np.uint64(0x0101_0101_0101_0101)
 _RELATIVE = 1e-15  # a few roundings of 1.1e-16 each
@@ -45,13 +43,13 @@ _FEWEST, _SPAN = luck.FEWEST_SHARE, luck.SHARE_SPAN
 
 
 class WalkedBars(NamedTuple):
-    """The bars of a series, and the extremes of each whole block of them. Nothing here is written to.
+    """The bars of a series, and the extremes of each whole block of them. Nothing here is written to."""
 
-    A row of `bars` is one bar: open, high, low, close, and the opening time in microseconds. Beside each other they
-    come with one access to memory, which is what a walk from one trade to the next spends its time on.
-    """
-
-    bars: Floats
+    opened_at: Integers
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
     highs: Floats
     lows: Floats
 
@@ -149,26 +147,13 @@ def fee_of(quantity: float, price: float, rate: float) -> float:
 
 
 @compiled
-def side_by_side(
-    opened: Floats,
-    high: Floats,
-    low: Floats,
-    close: Floats,
-    opened_at: Integers,
-    bars: Floats,
-    ends: tuple[Floats, Floats],
-) -> None:
-    """The columns of a series into the rows of `bars`, and the highest and lowest price of each whole block of them."""
-    highs, lows = ends
-    top, bottom = -np.inf, np.inf
-    for bar in range(len(opened)):
-        bars[bar, _OPEN], bars[bar, _HIGH], bars[bar, _LOW] = opened[bar], high[bar], low[bar]
-        # A time in microseconds is exact as a float until the year 2255.
-        bars[bar, _CLOSE], bars[bar, _OPENED_AT] = close[bar], opened_at[bar]
-        top, bottom = max(top, high[bar]), min(bottom, low[bar])
-        if bar % BLOCK == BLOCK - 1:
-            highs[bar // BLOCK], lows[bar // BLOCK] = top, bottom
-            top, bottom = -np.inf, np.inf
+def block_extremes(high: Floats, low: Floats, highs: Floats, lows: Floats) -> None:
+    """Highest and lowest price of each whole block of `BLOCK` bars, into `highs` and `lows`."""
+    for block in range(len(highs)):
+        top, bottom = -np.inf, np.inf
+        for bar in range(block * BLOCK, (block + 1) * BLOCK):
+            top, bottom = max(top, high[bar]), min(bottom, low[bar])
+        highs[block], lows[block] = top, bottom
 
 
 @inlined
@@ -196,7 +181,7 @@ def first_touch(bars: WalkedBars, upper: float, lower: float, bar: int, stop: in
         block = at // BLOCK
         if at == block * BLOCK and at + BLOCK <= stop and bars.highs[block] < upper and bars.lows[block] > lower:
             at += BLOCK
-        elif bars.bars[at, _HIGH] >= upper or bars.bars[at, _LOW] <= lower:
+        elif bars.high[at] >= upper or bars.low[at] <= lower:
             return at
         else:
             at += 1
@@ -349,7 +334,7 @@ def _mark(bars: WalkedBars, desk: Desk, terms: np.void, mark_bars: Integers, sto
     while mark < len(mark_bars) and mark_bars[mark] < stop:
         value = 0.0
         if book["direction"] != 0:
-            value = worth(book, terms, bars.bars[mark_bars[mark], _CLOSE])
+            value = worth(book, terms, bars.close[mark_bars[mark]])
         desk.positions_value[mark] = value
         desk.equity[mark] = book["cash"] + value
         mark += 1
@@ -366,13 +351,13 @@ def _close(desk: Desk, bar: int, ended_by: int, inside: int) -> None:
 @inlined
 def _enter(bars: WalkedBars, desk: Desk, terms: np.void, atr: float, direction: int, bar: int) -> bool:
     """Open a position at the open of `bar`, decided at the close before it; False where there is none to open."""
-    book, decided = desk.book[0], bars.bars[bar, _OPEN]
+    book, decided = desk.book[0], bars.open[bar]
     if not set_levels(book, terms, direction, decided, atr):
         return False
     steps = entry_steps(book, terms, decided)
     if steps <= 0.0:
         return False
-    part = first_part(steps, terms, int(bars.bars[bar, _OPENED_AT]), _ENTRY_LEG)
+    part = first_part(steps, terms, bars.opened_at[bar], _ENTRY_LEG)
     book["direction"], book["fresh"] = direction, 0
     book["decided_bar"], book["entry_bar"] = bar - 1, bar
     book["entry_rest"] = steps - part
@@ -384,11 +369,11 @@ def _enter(bars: WalkedBars, desk: Desk, terms: np.void, atr: float, direction: 
 def _leave(bars: WalkedBars, desk: Desk, terms: np.void, bar: int) -> None:
     """Exit at the open of `bar`, the whole position or its first part. What is left of the entry is cancelled."""
     book = desk.book[0]
-    part = first_part(book["held"], terms, int(bars.bars[bar, _OPENED_AT]), _EXIT_LEG)
+    part = first_part(book["held"], terms, bars.opened_at[bar], _EXIT_LEG)
     book["entry_rest"] = 0.0
     book["exit_rest"] = book["held"] - part
     book["exit_decided_bar"] = bar - 1
-    fill_exit(book, terms, part, _slip(terms, bars.bars[bar, _OPEN], -book["direction"]))
+    fill_exit(book, terms, part, _slip(terms, bars.open[bar], -book["direction"]))
     if book["exit_rest"] <= 0.0:
         _close(desk, bar, BY_SIGNAL, 0)
 
@@ -396,27 +381,27 @@ def _leave(bars: WalkedBars, desk: Desk, terms: np.void, bar: int) -> None:
 @inlined
 def _finish_leaving(bars: WalkedBars, desk: Desk, terms: np.void, bar: int) -> None:
     book = desk.book[0]
-    fill_exit(book, terms, book["exit_rest"], _slip(terms, bars.bars[bar, _OPEN], -book["direction"]))
+    fill_exit(book, terms, book["exit_rest"], _slip(terms, bars.open[bar], -book["direction"]))
     _close(desk, bar, BY_SIGNAL, 0)
 
 
 @inlined
 def _finish_entry(bars: WalkedBars, desk: Desk, terms: np.void, bar: int) -> None:
     book = desk.book[0]
-    fill_entry(book, terms, book["entry_rest"], _slip(terms, bars.bars[bar, _OPEN], book["direction"]))
+    fill_entry(book, terms, book["entry_rest"], _slip(terms, bars.open[bar], book["direction"]))
     book["entry_rest"] = 0.0
 
 
 @inlined
 def _protect(bars: WalkedBars, desk: Desk, terms: np.void, bar: int) -> None:
     """End the position where `bar` reaches its stop or its take profit: the stop first, whatever was first."""
-    book, opened = desk.book[0], bars.bars[bar, _OPEN]
+    book, opened = desk.book[0], bars.open[bar]
     direction, stop, target = book["direction"], book["stop"], book["take_profit"]
-    if bars.bars[bar, _LOW] <= stop if direction > 0 else bars.bars[bar, _HIGH] >= stop:
+    if bars.low[bar] <= stop if direction > 0 else bars.high[bar] >= stop:
         gapped = direction * (opened - stop) <= 0.0
         fill_exit(book, terms, book["held"], _slip(terms, opened if gapped else stop, -direction))
         _close(desk, bar, BY_STOP, 0 if gapped else 1)
-    elif bars.bars[bar, _HIGH] >= target if direction > 0 else bars.bars[bar, _LOW] <= target:
+    elif bars.high[bar] >= target if direction > 0 else bars.low[bar] <= target:
         gapped = direction * (opened - target) >= 0.0
         fill_exit(book, terms, book["held"], target)
         _close(desk, bar, BY_TAKE_PROFIT, 0 if gapped else 1)
