@@ -36,7 +36,7 @@ def vectorbt_tasks(data: dict[str, Any], engine: str) -> dict[str, Task]:
         return 1, int(portfolio(rising, ~rising).orders.count().sum()) // 2
 
     def sweep() -> tuple[int, int]:
-        pairs = data["pairs"][:: max(1, len(data["pairs"]) // CHUNK)][:CHUNK]
+        pairs = data["pairs"][:: len(data["pairs"]) // CHUNK + 1]  # of all kinds: their slow periods repeat every CHUNK
         averages = {period: moving_average(data["close"], period) for period in set(pairs.ravel().tolist())}
         all_rising = np.column_stack([averages[fast] > averages[slow] for fast, slow in pairs])
         made = portfolio(all_rising, ~all_rising)

@@ -85,6 +85,7 @@ def by_turnover(rounds: int) -> None:
     """Bars a second, and what a trade costs beyond the bars."""
     series = market(YEAR)
     signals = {trades: lots(series, trades) for trades in TURNOVERS}
+    backtest([series.part(0, 30_000)], [lots(series.part(0, 30_000), 100)])
     seconds: dict[int, list[float]] = defaultdict(list)
     made: dict[int, int] = {}
     for _ in range(rounds):

@@ -76,7 +76,7 @@ def growth() -> None:
     markets = [market(count, seed) for seed in range(max(SYMBOLS))]
     tasks = {
         f"{symbols} symbols": (
-            lambda symbols=symbols: in_threads([lambda b=b: columns_of(b) for b in markets[:symbols]])
+            lambda symbols=symbols: in_threads([lambda b=b: columns_of(b)[:, -1].copy() for b in markets[:symbols]])
         )
         for symbols in SYMBOLS
     }

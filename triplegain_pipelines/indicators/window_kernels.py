@@ -15,12 +15,18 @@ def window_sums(values, period):  # type: ignore[no-untyped-def]
     """See `windows.window_sums`."""
     size = len(values) - period + 1
     sums = values[:size].copy()
-    block = 1024  # stays in the nearest cache while the lags go over it
+    block = 1024  # stays in the nearest cache while the lags go over it, four at a time
     for start in range(0, size, block):
         stop = min(start + block, size)
-        for lag in range(1, period):
-            for j in range(start, stop):
-                sums[j] += values[j + lag]
+        some, rest = sums[start:stop], values[start : stop + period - 1]
+        for lag in range(1, period - 3, 4):
+            one, two, three, four = rest[lag:], rest[lag + 1 :], rest[lag + 2 :], rest[lag + 3 :]
+            for j in range(len(some)):
+                some[j] = some[j] + one[j] + two[j] + three[j] + four[j]
+        for lag in range(period - (period - 1) % 4, period):
+            one = rest[lag:]
+            for j in range(len(some)):
+                some[j] += one[j]
     return sums
 
 
