@@ -15,7 +15,11 @@ from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.settings import settings
 
-parameters = typer.Typer(no_args_is_help=True, help="Parameters that studies proposed, and which of them are used.")
+parameters = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Parameters that studies proposed, and which of them are used.",
+)
 
 _Reason = Annotated[str, typer.Option(help="Why; it is kept with your name.")]
 _Id = Annotated[UUID, typer.Argument(help="As 'triplegain parameters list' shows it.")]

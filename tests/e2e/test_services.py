@@ -95,6 +95,7 @@ def test_the_addresses_it_prints_answer(running: Running) -> None:
 def test_every_schedule_and_sensor_runs(running: Running) -> None:
     """D4: a system that is up and does nothing, because somebody would have to switch it on first."""
     names = (
+        "allocation_schedule",
         "breaker_sensor",
         "budget_sensor",
         "decision_schedule",
@@ -103,6 +104,7 @@ def test_every_schedule_and_sensor_runs(running: Running) -> None:
         "market_data_schedule",
         "repair_schedule",
         "reports_schedule",
+        "sweep_schedule",
     )
     # Rebalancing is a person's choice: it sells what the seats have bought.
     assert states(running.addresses[0]) == dict.fromkeys(names, "RUNNING") | {"rebalance_schedule": "STOPPED"}
