@@ -19,6 +19,12 @@ First = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="F
 End = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="First UTC day that is left out.")]
 Venue = Annotated[str | None, typer.Option(help="Venue whose candles are used; the profile's if left out.")]
 
+_WIDE, _ROOM_PERMITTING = (
+    130,
+    {"Sharpe", "out of sample", "deepest fall", "trades", "won", "doubts"},
+)  # of the table; the page has everything
+_WORDS = {"strategy", "symbol", "verdict"}
+
 
 def backtest(
     symbols: Symbols,
@@ -57,11 +63,12 @@ def backtest(
         print_json({"page": str(written.page), "backtests": [report_document(one) for one in written.judged]})
         return
     rows = backtest_table(written.judged)
+    shown = [name for name in rows[0] if out.width >= _WIDE or name not in _ROOM_PERMITTING]
     grid = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for place, name in enumerate(rows[0]):
-        grid.add_column(name, no_wrap=True, justify="left" if place < len(("strategy", "symbol")) else "right")
+    for name in shown:
+        grid.add_column(name, no_wrap=name != "verdict", justify="left" if name in _WORDS else "right")
     for row in rows:
-        grid.add_row(*(escape(value) for value in row.values()))
+        grid.add_row(*(escape(row[name]) for name in shown))
     out.print(grid)
     out.print(f"page: {written.page}", soft_wrap=True)
 
