@@ -161,11 +161,10 @@ def evidence_of(returns: Sequence[float], trades: int, tried: Tried) -> Evidence
 
 def verdict_of(evidence: Evidence, bar: Bar) -> tuple[Verdict, str]:
     """The verdict, and why in words."""
-    if evidence.days < bar.fewest_days or evidence.trades < bar.fewest_trades:
-        return Verdict.NOT_ENOUGH_DATA, (
-            f"not enough data: {evidence.days:,} of {bar.fewest_days:,} days and {evidence.trades:,} of "
-            f"{bar.fewest_trades:,} trades out of sample"
-        )
+    have = ((evidence.days, bar.fewest_days, "days"), (evidence.trades, bar.fewest_trades, "trades"))
+    lacking = [f"{count:,} of {needed:,} {what}" for count, needed, what in have if count < needed]
+    if lacking:
+        return Verdict.NOT_ENOUGH_DATA, f"not enough data: {' and '.join(lacking)} out of sample"
     if evidence.sharpe is None or evidence.deflated is None:
         return Verdict.NOT_SIGNIFICANT, "not significant: the equity never moved out of sample"
     shown = (
