@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from filelock import FileLock
@@ -25,6 +26,10 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 # Hundreds of thousands of objects of Dagster, MLflow and litellm live until the end. At the interpreter's own threshold
 # of 700, going through them once more and again is a tenth of the tests' time.
 gc.set_threshold(20_000, 10, 10)
+
+# How long an example takes says how busy the machine is, and nothing about the law.
+hypothesis.settings.register_profile("undisturbed", deadline=None)
+hypothesis.settings.load_profile("undisturbed")
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders of its own, which a password guards

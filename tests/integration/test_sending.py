@@ -20,7 +20,9 @@ from triplegain_pipelines.store.outbox import OutboxStatus
 
 pytestmark = pytest.mark.integration
 
-_HOLDER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+# Of this database alone: tests beside this one have databases of their own on the same server.
+_HOLDER = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 @pytest.fixture

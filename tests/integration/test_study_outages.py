@@ -24,6 +24,9 @@ from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration
 
+# Of this database alone: tests beside this one have databases of their own on the same server.
+_LOCKED = """SELECT FROM pg_locks WHERE locktype = 'advisory'
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 WORKER = Path(__file__).parents[1] / "support" / "study_worker.py"
 
 
@@ -84,7 +87,7 @@ def busy_batch(place: Laboratory, study_id: UUID) -> None:
 def wait_until_alone(database: Database) -> None:
     """Until the server has noticed that the other process is gone, which takes it milliseconds."""
     with database.autocommit() as connection:
-        while connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").fetchone() is not None:
+        while connection.execute(_LOCKED).fetchone() is not None:
             connection.execute("SELECT pg_sleep(0.02)")
 
 
