@@ -16,14 +16,15 @@ from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import settings
 from triplegain_pipelines.store.database import Database
 
-_RESEARCH = {KIND: "research"}
+# Of each kind one run goes on at a time: nightly reports do not wait for what takes hours.
+_RESEARCH, _STUDY = {KIND: "research"}, {KIND: "study"}
 
 backtest = dg.define_asset_job(
     "backtest",
     selection=dg.AssetSelection.assets("backtests", "research_runs"),
     description="Strategies over stored history, with benchmarks, doubts and a verdict; in MLflow side by side.",
     executor_def=dg.in_process_executor,
-    tags={**_RESEARCH, "dagster/max_runtime": "21600"},
+    tags={**_STUDY, "dagster/max_runtime": "21600"},
 )
 
 allocation = dg.define_asset_job(
@@ -54,7 +55,7 @@ class Searched(dg.Config):
     seed: int = 0
 
 
-@dg.op(out={"study": dg.Out(str), "piece": dg.DynamicOut(dict)}, tags=_RESEARCH)
+@dg.op(out={"study": dg.Out(str), "piece": dg.DynamicOut(dict)}, tags=_STUDY)
 def plan_study(
     config: Searched, database: dg.ResourceParam[Database], session: dg.ResourceParam[Session]
 ) -> Iterator[dg.Output[str] | dg.DynamicOutput[dict[str, object]]]:
@@ -78,7 +79,7 @@ def plan_study(
         yield dg.DynamicOutput({"study": str(study_id), **asdict(batch)}, batch.key, "piece")
 
 
-@dg.op(tags=_RESEARCH)
+@dg.op(tags=_STUDY)
 def run_trials(
     context: dg.OpExecutionContext,
     piece: dict,  # type: ignore[type-arg]
@@ -98,7 +99,7 @@ def run_trials(
     return ran
 
 
-@dg.op(tags=_RESEARCH)
+@dg.op(tags=_STUDY)
 def conclude_study(
     context: dg.OpExecutionContext,
     study: str,
@@ -124,7 +125,7 @@ def conclude_study(
 @dg.job(
     executor_def=research_executor(),
     description="Search for better parameters by a walk forward; each trial on a fork of the data.",
-    tags={**_RESEARCH, "dagster/max_runtime": "86400"},
+    tags={**_STUDY, "dagster/max_runtime": "86400"},
 )
 def optimise() -> None:
     """Plan, run the pieces wherever there is room, conclude. A run that was killed is launched again and goes on."""

@@ -64,6 +64,19 @@ def test_other_trades_on_the_same_data_are_an_error(database: Database, tmp_path
             save_backtest(connection, replace(row, trades_hash="another"))
 
 
+def test_a_bar_that_is_still_being_made_is_left_out(database: Database, tmp_path: Path) -> None:
+    """M4: a period that reaches to now ends in a bar whose high, low and close nobody knows yet."""
+    store(database, SERIES)
+    last = SERIES.opened(len(SERIES) - 1)
+    session = research_session(tmp_path, last + timedelta(minutes=59))
+    open_end = replace(PLAN, strategies=("momentum",), end=last + timedelta(days=9))
+    unfinished = run_backtests(database, session.settings, open_end, session.clock)
+    assert unfinished.best.case.result.bars == len(SERIES) - 1
+    later = research_session(tmp_path, last + timedelta(minutes=60))
+    finished = run_backtests(database, later.settings, open_end, later.clock)
+    assert finished.best.case.result.bars == len(SERIES)
+
+
 def test_what_was_tried_cannot_be_unwritten(database: Database, tmp_path: Path) -> None:
     """DESIGN §3.7: a bad backtest that can be deleted makes the next one look like the first."""
     store(database, SERIES)

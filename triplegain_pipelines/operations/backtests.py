@@ -13,7 +13,7 @@ from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.market import Instrument
-from triplegain_pipelines.domain.timeframes import Timeframe
+from triplegain_pipelines.domain.timeframes import Timeframe, floor_to
 from triplegain_pipelines.evaluation.backtest_report import report_document, write_judged
 from triplegain_pipelines.evaluation.backtest_verdict import BacktestCase, Judgement, WalkForward, judge
 from triplegain_pipelines.evaluation.results_linter import LintEvidence
@@ -21,7 +21,7 @@ from triplegain_pipelines.evaluation.strategy_checks import check_history, check
 from triplegain_pipelines.indicators.values import IndicatorValues
 from triplegain_pipelines.market.series import CandleSeries
 from triplegain_pipelines.operations.research_terms import terms_for
-from triplegain_pipelines.operations.walk_forwards import tried_sharpes, walk_forward_of
+from triplegain_pipelines.operations.walk_forwards import neighbourhood, tried_sharpes, walk_forward_of
 from triplegain_pipelines.risk.engine import RISK_VERSION
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE
@@ -111,7 +111,8 @@ def run_backtests(
     judged: list[Judgement] = []
     planned = len(plan.strategies) * len(plan.symbols)
     for symbol in plan.symbols:
-        values = IndicatorValues(stored_series(database, plan.venue, symbol, plan.timeframe, plan.start, plan.end))
+        series = stored_series(database, plan.venue, symbol, plan.timeframe, plan.start, plan.end, clock.now())
+        values = IndicatorValues(series)
         for name in plan.strategies:
             on_progress(f"{name} on {symbol}", len(judged), planned)
             judged.append(_judged(database, settings, plan, STRATEGIES[name], values))
@@ -125,15 +126,17 @@ def run_backtests(
 
 
 def stored_series(
-    database: Database, venue: str, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
+    database: Database, venue: str, symbol: str, timeframe: Timeframe, start: datetime, end: datetime, now: datetime
 ) -> CandleSeries:
-    """The stored candles of a market as research takes them.
+    """The stored candles of a market as research takes them: those opened in `[start, end)` that had closed by `now`.
 
     Raises:
         InputError: there are none.
     """
     with database.connection() as connection:
-        frame = research_candles(connection, venue, symbol, timeframe, start, end)
+        # A bar that opened no earlier than this is still being made.
+        closed = floor_to(now, timeframe.duration)
+        frame = research_candles(connection, venue, symbol, timeframe, start, min(end, closed))
     if frame.is_empty():
         msg = (
             f"no {timeframe} candles of {symbol} at {venue} are stored from {start:%Y-%m-%d} to {end:%Y-%m-%d}; "
@@ -155,6 +158,8 @@ def _judged(
     series = values.series
     instrument = Instrument(series.symbol)
     parameters, study = _chosen(database, strategy, plan, series.symbol)
+    trials = None if study is None else tried_in(database, study)
+    score, neighbours = (None, ()) if trials is None else neighbourhood(trials, strategy, parameters)
     result = run_events(
         {series.symbol: values},
         {series.symbol: strategy.function(values, parameters)},
@@ -170,6 +175,8 @@ def _judged(
         history=check_history(strategy, parameters, series),
         grid=strategy.grid if study else {},
         trials=study.conclusion["out_of_sample"]["trials"] if study and study.conclusion else 0,
+        score=score,
+        neighbours=neighbours,
         out_of_sample=study is not None,
     )
     return judge(
@@ -178,7 +185,7 @@ def _judged(
             series={series.symbol: series},
             evidence=evidence,
             walk_forward=None if study is None else _walk_forward(database, study),
-            trials=None if study is None else tried_in(database, study),
+            trials=trials,
             seed=settings.profile.paper.seed,
             simulated=plan.venue == SIMULATED_VENUE,
         )
@@ -211,7 +218,7 @@ def tried_in(database: Database, study: StoredStudy) -> pl.DataFrame:
 def _walk_forward(database: Database, study: StoredStudy) -> WalkForward | None:
     asked = study.study
     series = stored_series(
-        database, asked.venue, asked.symbol, Timeframe(asked.timeframe), asked.starts_at, asked.ends_at
+        database, asked.venue, asked.symbol, Timeframe(asked.timeframe), asked.starts_at, asked.ends_at, asked.ends_at
     )
     return walk_forward_of(study, series) if data_hash(series) == asked.data_hash else None
 

@@ -82,7 +82,7 @@ def optimise_parameters(
         InputError: the plan cannot be run, or no candles are stored.
         UnavailableError: something it needs is not there at the moment; it goes on when it is run again.
     """
-    study, series = _planned(database, settings, plan)
+    study, series = _planned(database, settings, plan, clock.now())
     laboratory = laboratory_of(settings, database, clock)
     concluded = run_study(laboratory, settings.research, study, series, threads=_THREADS, on_progress=on_progress)
     return FoundParameters(concluded, propose_parameters(laboratory, concluded))
@@ -90,7 +90,7 @@ def optimise_parameters(
 
 def begin_pieces(database: Database, settings: Settings, plan: StudyPlan, clock: Clock) -> tuple[UUID, list[Batch]]:
     """Begin a study or go on with it: its id, and the pieces in which something is left to do."""
-    study, series = _planned(database, settings, plan)
+    study, series = _planned(database, settings, plan, clock.now())
     laboratory = laboratory_of(settings, database, clock)
     study_id = begin_study(laboratory, study, series)
     return study_id, plan_batches(laboratory, study_id, size=settings.research.batch_trials)
@@ -150,13 +150,13 @@ def _sharpe(figures: Mapping[str, Any] | None) -> str:
     return "none" if value is None else f"{value:.2f}"
 
 
-def _planned(database: Database, settings: Settings, plan: StudyPlan) -> tuple[Study, CandleSeries]:
+def _planned(database: Database, settings: Settings, plan: StudyPlan, now: datetime) -> tuple[Study, CandleSeries]:
     if plan.strategy not in STRATEGIES or plan.method not in set(Method):
         known, what = (STRATEGIES, "strategy") if plan.strategy not in STRATEGIES else (list(Method), "method")
         asked = plan.strategy if what == "strategy" else plan.method
         msg = f"there is no {what} {asked!r}; there are: {', '.join(known)}"
         raise InputError(msg)
-    series = stored_series(database, plan.venue, plan.symbol, plan.timeframe, plan.start, plan.end)
+    series = stored_series(database, plan.venue, plan.symbol, plan.timeframe, plan.start, plan.end, now)
     question = Question(
         strategy=STRATEGIES[plan.strategy],
         venue=plan.venue,
