@@ -17,7 +17,7 @@ Names = Annotated[str, typer.Option(help="Strategies with commas between them, o
 Symbols = Annotated[str, typer.Option(help="Symbols with commas between them: BTC/USDT,ETH/USDT.")]
 First = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First UTC day.")]
 End = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="First UTC day that is left out.")]
-Venue = Annotated[str | None, typer.Option(help="Venue whose candles are used; the profile's if left out.")]
+Venue = Annotated[str | None, typer.Option(help="Venue, where several have the symbols.")]
 
 _WIDE, _ROOM_PERMITTING = (
     130,
@@ -38,19 +38,19 @@ def backtest(
     """Run strategies over stored candles through the real risk engine, with benchmarks, doubts and a verdict."""
     from triplegain_pipelines.evaluation.backtest_report import report_document
     from triplegain_pipelines.evaluation.backtest_table import backtest_table
-    from triplegain_pipelines.operations.backtests import BacktestPlan, run_backtests
+    from triplegain_pipelines.operations.backtests import BacktestPlan, run_backtests, venue_of
     from triplegain_pipelines.strategies.registry import STRATEGIES
 
-    own = settings()
-    plan = BacktestPlan(
-        strategies=tuple(STRATEGIES) if strategies == "all" else words_of(strategies),
-        venue=venue or own.profile.venue,
-        symbols=words_of(symbols),
-        timeframe=timeframe,
-        start=first.replace(tzinfo=UTC),
-        end=end.replace(tzinfo=UTC),
-    )
+    own, wanted = settings(), words_of(symbols)
     with opened_database() as database, progress_bar() as bar:
+        plan = BacktestPlan(
+            strategies=tuple(STRATEGIES) if strategies == "all" else words_of(strategies),
+            venue=venue or venue_of(database, wanted),
+            symbols=wanted,
+            timeframe=timeframe,
+            start=first.replace(tzinfo=UTC),
+            end=end.replace(tzinfo=UTC),
+        )
         task = bar.add_task("candles", total=None)
         written = run_backtests(
             database,

@@ -44,21 +44,22 @@ def optimise(
     Stopped at any moment, it goes on where it was when it is started again. What it proposes is used only after
     'triplegain parameters approve'.
     """
+    from triplegain_pipelines.operations.backtests import venue_of
     from triplegain_pipelines.operations.optimising import StudyPlan, optimise_parameters
 
     own = settings()
-    plan = StudyPlan(
-        strategy=strategy,
-        venue=venue or own.profile.venue,
-        symbol=symbol,
-        timeframe=timeframe,
-        start=first.replace(tzinfo=UTC),
-        end=end.replace(tzinfo=UTC),
-        method=method,
-        trials=trials,
-        seed=seed,
-    )
     with opened_database() as database, progress_bar() as bar:
+        plan = StudyPlan(
+            strategy=strategy,
+            venue=venue or venue_of(database, [symbol]),
+            symbol=symbol,
+            timeframe=timeframe,
+            start=first.replace(tzinfo=UTC),
+            end=end.replace(tzinfo=UTC),
+            method=method,
+            trials=trials,
+            seed=seed,
+        )
         task = bar.add_task(f"{strategy} on {symbol}", total=None)
         found = optimise_parameters(
             database, own, plan, SystemClock(), lambda done, planned: bar.update(task, completed=done, total=planned)

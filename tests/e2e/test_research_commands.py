@@ -8,7 +8,7 @@ from homes import Home
 
 pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
-MARKET = ("--from", "2022-07-01", "--to", "2023-07-01", "--venue", "binance")
+MARKET = ("--from", "2022-07-01", "--to", "2023-07-01")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,11 @@ def test_from_candles_to_approved_parameters(home: Home) -> None:
     ("arguments", "words"),
     [
         (("backtest", "--strategies", "momentun", "--symbols", "BTC/USDT", *MARKET), "there is no strategy momentun"),
-        (("backtest", "--symbols", "DOGE/USDT", *MARKET), "no 1h candles of DOGE/USDT at binance are stored"),
+        (
+            ("backtest", "--symbols", "DOGE/USDT", "--venue", "binance", *MARKET),
+            "no 1h candles of DOGE/USDT at binance are stored",
+        ),
+        (("backtest", "--symbols", "DOGE/USDT", *MARKET), "DOGE/USDT"),
         (("optimise", "--strategy", "macd", "--symbol", "BTC/USDT", "--method", "guess", *MARKET), "no method 'guess'"),
         (
             ("parameters", "approve", "00000000-0000-0000-0000-000000000000", "--reason", "why not"),

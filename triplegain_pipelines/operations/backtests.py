@@ -1,6 +1,6 @@
 """Runs strategies over stored history through the real risk engine, judges each result, and keeps what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from triplegain_pipelines.evaluation.results_linter import LintEvidence
 from triplegain_pipelines.evaluation.strategy_checks import check_history, check_look_ahead
 from triplegain_pipelines.indicators.values import IndicatorValues
 from triplegain_pipelines.market.series import CandleSeries
+from triplegain_pipelines.operations.replay_plan import only_venue
 from triplegain_pipelines.operations.research_terms import terms_for
 from triplegain_pipelines.operations.walk_forwards import neighbourhood, tried_sharpes, walk_forward_of
 from triplegain_pipelines.risk.engine import RISK_VERSION
@@ -27,6 +28,7 @@ from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.settings.profile import SIMULATED_VENUE
 from triplegain_pipelines.store import strategy_parameters, studies
 from triplegain_pipelines.store.backtests import StoredBacktest, save_backtest
+from triplegain_pipelines.store.candles import coverage
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.research_candles import research_candles
 from triplegain_pipelines.store.studies import StoredStudy
@@ -123,6 +125,16 @@ def run_backtests(
         for one in judged:
             save_backtest(connection, _row(plan.venue, one, now))
     return WrittenBacktests(tuple(judged), page)
+
+
+def venue_of(database: Database, symbols: Sequence[str]) -> str:
+    """The one venue whose candles of all these symbols are stored.
+
+    Raises:
+        InputError: none has them all, or several do.
+    """
+    with database.connection() as connection:
+        return only_venue(coverage(connection), symbols)
 
 
 def stored_series(

@@ -61,7 +61,7 @@ def plan_archive_replay(
     for symbol in symbols:
         split_symbol(symbol)
     stored = [item for item in coverage if item.timeframe == Timeframe.M1]
-    venue = venue or _only_venue(stored, symbols)
+    venue = venue or only_venue(stored, symbols)
     mine = {item.symbol: item for item in stored if item.venue == venue}
     for symbol in symbols:
         if symbol not in mine:
@@ -103,7 +103,12 @@ def _require_past_range(start: datetime, end: datetime, now: datetime) -> None:
         raise InputError(msg)
 
 
-def _only_venue(stored: Sequence[Coverage], symbols: Sequence[str]) -> str:
+def only_venue(stored: Sequence[Coverage], symbols: Sequence[str]) -> str:
+    """The one venue that has stored candles of all `symbols`.
+
+    Raises:
+        InputError: none has them all, or several do.
+    """
     venues = sorted({item.venue for item in stored if item.symbol == symbols[0]})
     complete = [
         venue for venue in venues if {item.symbol for item in stored if item.venue == venue}.issuperset(symbols)
@@ -121,4 +126,5 @@ def _not_stored(symbol: str, venue: str | None, stored: Sequence[Coverage]) -> s
     known = sorted({f"{item.symbol} of {item.venue}" for item in stored})
     place = f" of {venue}" if venue else ""
     has = f"stored are {', '.join(known)}" if known else "nothing is stored yet"
-    return f"no 1m candles of {symbol}{place} are stored ({has}); run 'triplegain import FILE'"
+    minutes = all(item.timeframe == Timeframe.M1 for item in stored)
+    return f"no {'1m ' if minutes else ''}candles of {symbol}{place} are stored ({has}); run 'triplegain import FILE'"
