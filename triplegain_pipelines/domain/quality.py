@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from triplegain_pipelines.domain.canonical import canonical_json
+from triplegain_pipelines.domain.explained_code import ExplainedCode
 from triplegain_pipelines.domain.ids import deterministic_id
 
 
@@ -19,17 +20,8 @@ class EmptyMinute(StrEnum):
     NEVER = "never"  # it does not happen there: a missing minute is an outage
 
 
-class GapKind(StrEnum):
+class GapKind(ExplainedCode):
     """Why candles are missing, with what it means in `meaning`. A gap is a row; nothing fills one silently."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """A member whose value is its kind."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
 
     MISSING = "missing", "Not known yet: the venue has not been asked, or did not answer. The repair job asks it."
     NO_TRADES = "no_trades", "The venue was asked and has no candle, because nobody traded."

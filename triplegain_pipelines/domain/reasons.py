@@ -2,21 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Self
+
+from triplegain_pipelines.domain.explained_code import ExplainedCode
 
 
-class ReasonCode(StrEnum):
+class ReasonCode(ExplainedCode):
     """A machine's word for a reason, with what it means in `meaning`."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """A member whose value is its code."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
 
     # Seats and consensus
     SEAT_TIMEOUT = "SEAT_TIMEOUT", "The seat did not answer before its deadline."

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
-from typing import Self
 from uuid import UUID
 
+from triplegain_pipelines.domain.explained_code import ExplainedCode
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.evaluation.narratives import narrate
 from triplegain_pipelines.store.performance import ExecutedOrder, TradeRecord
@@ -23,17 +22,8 @@ _HALF_WAY = 0.5
 _BASIS_POINTS = 10_000
 
 
-class Lesson(StrEnum):
+class Lesson(ExplainedCode):
     """What a trade taught, with what it means in `meaning`."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """A member whose value is its code."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
 
     AS_PLANNED = "AS_PLANNED", "The target was reached before the stop."
     NEVER_IN_FAVOUR = "NEVER_IN_FAVOUR", "The price never moved half of the risk in the trade's favour."

@@ -10,20 +10,12 @@ from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
+from triplegain_pipelines.domain.explained_code import ExplainedCode
 from triplegain_pipelines.domain.orders import OrderState
 
 
-class Outcome(StrEnum):
+class Outcome(ExplainedCode):
     """What is done about a difference, with what that is in `meaning`."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """A member whose value is its name."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
 
     ADOPT = "ADOPT", "The venue is right: what it says is booked."
     CORRECT = "CORRECT", "The books are right: the venue is told."

@@ -11,52 +11,33 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.market.files.archives import Archive, read_archive
 from triplegain_pipelines.market.gaps import find_gaps
+from triplegain_pipelines.operations.import_summary import ImportSummary
 from triplegain_pipelines.store.candle_writes import lock_series
 from triplegain_pipelines.store.candles import UpsertCount, opening_times, upsert_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.gaps import record_gaps
 
 
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What a file held and what became of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandleSummary(ImportSummary):
+    """What became of a file of candles.
 
     `gaps` and `missing` count runs of missing candles, and missing candles, between the first and the last of the
-    file. `ignored` are columns that have no place in a candle.
+    file.
     """
 
-    file: str
-    format: str
-    venue: str
-    symbol: str
     timeframe: Timeframe
-    rows: int
-    first: datetime
-    last: datetime
     gaps: int
     missing: int
-    new: int
-    identical: int
     revised: int
-    ignored: tuple[str, ...]
 
     def document(self) -> dict[str, object]:
         """The form that `--json` prints."""
-        return {
-            "file": self.file,
-            "format": self.format,
-            "venue": self.venue,
-            "symbol": self.symbol,
+        return ImportSummary.document(self) | {
             "timeframe": self.timeframe.value,
-            "rows": self.rows,
-            "first": self.first.isoformat(),
-            "last": self.last.isoformat(),
             "gaps": self.gaps,
             "missing": self.missing,
-            "new": self.new,
-            "identical": self.identical,
             "revised": self.revised,
-            "ignored_columns": list(self.ignored),
         }
 
 
@@ -68,7 +49,7 @@ def import_archive(
     symbol: str | None = None,
     venue: str | None = None,
     timeframe: Timeframe | None = None,
-) -> ImportSummary:
+) -> CandleSummary:
     """Store the candles of a file, all or none, and record their gaps.
 
     Args:
@@ -91,7 +72,7 @@ def import_archive(
         raise InputError(msg)
     gaps = find_gaps(opened_at, archive.timeframe)
     count = _store(database, archive, first, last, gaps)
-    return ImportSummary(
+    return CandleSummary(
         file=str(path),
         format=archive.format.value,
         venue=archive.venue,

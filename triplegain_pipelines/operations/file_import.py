@@ -1,7 +1,6 @@
 """The import of a file of any kind: recognised by its content, checked whole, stored in one transaction."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from triplegain_pipelines.domain.clock import Clock
@@ -11,50 +10,28 @@ from triplegain_pipelines.market.files.content import read_content
 from triplegain_pipelines.market.files.kinds import FileKind, Shape, require_kind
 from triplegain_pipelines.market.files.quote_files import read_quote_file
 from triplegain_pipelines.market.files.shapes import shape_of
-from triplegain_pipelines.operations.archive_import import ImportSummary, import_archive
+from triplegain_pipelines.operations.archive_import import import_archive
+from triplegain_pipelines.operations.import_summary import ImportSummary
 from triplegain_pipelines.operations.news import NewsImport, import_news
-from triplegain_pipelines.operations.trade_import import TradeSummary, import_trades
+from triplegain_pipelines.operations.trade_import import import_trades
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.top_of_book import upsert_quotes
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteSummary:
-    """What a file of quotes held and what became of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteSummary(ImportSummary):
+    """What became of a file of quotes.
 
     `superseded` quotes have the same time as a later one of the file; `differing` ones are of a moment that is stored
     with other values, which stay.
     """
 
-    file: str
-    format: str
-    venue: str
-    symbol: str
-    rows: int
-    first: datetime
-    last: datetime
-    new: int
-    identical: int
     differing: int
     superseded: int
-    ignored: tuple[str, ...]
 
     def document(self) -> dict[str, object]:
         """The form that `--json` prints."""
-        return {
-            "file": self.file,
-            "format": self.format,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "rows": self.rows,
-            "first": self.first.isoformat(),
-            "last": self.last.isoformat(),
-            "new": self.new,
-            "identical": self.identical,
-            "differing": self.differing,
-            "superseded": self.superseded,
-            "ignored_columns": list(self.ignored),
-        }
+        return ImportSummary.document(self) | {"differing": self.differing, "superseded": self.superseded}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +39,7 @@ class FileSummary:
     """What a file was imported as. `left_out` is what of it was not taken, each with the reason."""
 
     kind: FileKind
-    contents: ImportSummary | TradeSummary | QuoteSummary | NewsImport
+    contents: ImportSummary | NewsImport
     left_out: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """The import of a file of trades: stored with the candles of those of its minutes that are whole."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +12,7 @@ from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.market.files.trade_files import TradeFile, read_trade_file
 from triplegain_pipelines.market.files.whole_minutes import WholeMinutes, whole_minutes
 from triplegain_pipelines.market.gaps import find_gaps
+from triplegain_pipelines.operations.import_summary import ImportSummary
 from triplegain_pipelines.store.candle_writes import lock_series
 from triplegain_pipelines.store.candles import read_candles, upsert_candles
 from triplegain_pipelines.store.database import Database
@@ -33,44 +33,24 @@ class CandleCount:
     differing: int
 
 
-@dataclass(frozen=True, slots=True)
-class TradeSummary:
-    """What a file of trades held and what became of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeSummary(ImportSummary):
+    """What became of a file of trades.
 
     `missing_trades` is how many trades its numbering leaves out. `candles` are those made of its whole minutes; where
     a minute has a candle already, that one stays.
     """
 
-    file: str
-    format: str
-    venue: str
-    symbol: str
-    rows: int
-    first: datetime
-    last: datetime
-    new: int
-    identical: int
     missing_trades: int
     candles: CandleCount
-    ignored: tuple[str, ...]
 
     def document(self) -> dict[str, object]:
         """The form that `--json` prints."""
-        return {
-            "file": self.file,
-            "format": self.format,
-            "venue": self.venue,
-            "symbol": self.symbol,
-            "rows": self.rows,
-            "first": self.first.isoformat(),
-            "last": self.last.isoformat(),
-            "new": self.new,
-            "identical": self.identical,
+        return ImportSummary.document(self) | {
             "missing_trades": self.missing_trades,
             "candles_new": self.candles.new,
             "candles_equal": self.candles.equal,
             "candles_differing": self.candles.differing,
-            "ignored_columns": list(self.ignored),
         }
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
+from triplegain_pipelines.domain.explained_code import ExplainedCode
 from triplegain_pipelines.domain.money import EXACT
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.rehearsal.parity_run import Way
@@ -14,17 +14,8 @@ from triplegain_pipelines.rehearsal.parity_run import Way
 _NONE = Decimal(0)
 
 
-class Cause(StrEnum):
+class Cause(ExplainedCode):
     """Why two ways differ, with what that means in `meaning`."""
-
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> Self:
-        """A member whose value is its name."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        return member
 
     PRICE = "PRICE", "Spread and slippage: how far the fill was from the market's price at its moment."
     MOMENT = "MOMENT", "The market's price was another at the moment of the fill, or of the decision."
