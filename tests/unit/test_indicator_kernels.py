@@ -74,9 +74,15 @@ def test_a_movement_that_is_almost_nothing() -> None:
 
 
 def test_the_kernel_gives_the_formulas_values_over_many_blocks() -> None:
-    """I1: running sums that are carried from block to block, and TA-Lib's fresh count of squares after 640 bars."""
+    """I1: sums that go from block to block, TA-Lib's fresh count of squares after 640 bars, and its ring of prices.
+
+    Blocks that begin in the middle of a ring hold parts of more rounds than others.
+    """
     frame = random_frame(6000, seed=5)
-    assert_same(columns_of(bars_of(frame)), formulas(frame))
+    bars, state = bars_of(frame), new_state()
+    columns = np.concatenate([columns_of(part(bars, *ends), state=state) for ends in ((0, 7), (7, 6000))], axis=1)
+    assert_same(columns_of(bars), formulas(frame))
+    assert_same(columns, formulas(frame))
 
 
 def test_values_are_the_formulas_on_recorded_candles(recorded_data: Path) -> None:
@@ -224,6 +230,27 @@ def test_a_window_worked_by_hand() -> None:
     assert windows.window_sums(values, 2).tolist() == [3.0, 6.0, 5.0]
     assert windows.shares_not_over(values, 2).tolist() == [1.0, 1.0, 0.5]
     assert windows.window_sums(values, 5).tolist() == []
+
+
+@pytest.mark.parametrize("period", [3, 14])
+def test_a_quotient_without_a_division_has_the_bits_of_one(period: int) -> None:
+    """I1: Wilder's averages and %K are divided by a product of two parts; one last bit off would stay in them."""
+    from numba import njit
+
+    from triplegain_pipelines.indicators import kernels
+
+    @njit
+    def divided(values: Array) -> Array:
+        out = np.empty(len(values))
+        for place in range(len(values)):
+            out[place] = kernels._divided(values[place], period)
+        return out
+
+    draw = np.random.default_rng(period)
+    values = draw.uniform(1, 2, 300_000) * 2.0 ** draw.integers(-900, 900, 300_000)
+    near = np.nextafter(np.floor(draw.uniform(1, 1e15, 10_000)) * period, draw.choice([-1e300, 1e300], 10_000))
+    for some in (values, near, np.zeros(1)):
+        np.testing.assert_array_equal(divided(some), some / period)
 
 
 def test_a_decision_needs_no_compiler() -> None:

@@ -80,12 +80,11 @@ def new_state() -> Array:
 
 def workspace() -> Array:
     """Memory for a kernel to work in, which begins where a line of the processor's cache does."""
-    from triplegain_pipelines.indicators.kernels import WORK_SHAPE
+    from triplegain_pipelines.indicators.kernels import WORK_SIZE
 
-    size = WORK_SHAPE[0] * WORK_SHAPE[1]
-    memory = np.empty(size + _LINE // 8)
+    memory = np.empty(WORK_SIZE + _LINE // 8)
     first = -memory.ctypes.data % _LINE // 8
-    return memory[first : first + size].reshape(WORK_SHAPE)
+    return memory[first : first + WORK_SIZE]
 
 
 @cache

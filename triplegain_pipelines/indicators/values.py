@@ -20,6 +20,9 @@ _Key = tuple[Formula, tuple[tuple[str, float], ...]]
 MOST_BYTES = 192 << 20
 """What a series keeps of computed values. 40 averages of a year of minutes fit; what was asked for longest ago goes."""
 
+FEWEST_KEPT = 8
+"""Formulas as large as the newest that are kept of however long a series: what a few neighbours of a sweep share."""
+
 
 class IndicatorValues:
     """Values at every bar of `series`, by formula and parameters. Several threads may ask at once; nobody may write."""
@@ -87,7 +90,8 @@ class HigherValues:
 class _Known:
     """Arrays by what they were computed from. Each is computed once, by whoever asks first, while others wait for it.
 
-    Those that were asked for longest ago go when there are more than `MOST_BYTES`; whoever holds them keeps them.
+    Those that were asked for longest ago go when there are more than `MOST_BYTES` and `FEWEST_KEPT`; whoever holds them
+    keeps them.
     """
 
     def __init__(self) -> None:
@@ -103,14 +107,15 @@ class _Known:
                 entry.arrays = compute()
                 for one in entry.arrays:
                     one.flags.writeable = False
-                self._forget(key)
+                self._forget(key, entry.size)
             return entry.arrays
 
-    def _forget(self, newest: _Key) -> None:
+    def _forget(self, newest: _Key, size: int) -> None:
         with self._lock:
             total = sum(entry.size for entry in self._entries.values())
+            most = max(MOST_BYTES, FEWEST_KEPT * size)
             for key in [key for key, entry in self._entries.items() if key != newest and entry.size]:
-                if total <= MOST_BYTES:
+                if total <= most:
                     return
                 total -= self._entries.pop(key).size
 
