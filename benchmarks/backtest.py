@@ -187,9 +187,10 @@ def only_sweep(place: str) -> None:
 
 
 def growth(rounds: int) -> None:
-    """How cost grows with bars, symbols and parameters; 1.0 is linear."""
+    """How cost grows with bars of a backtest and of a sweep, symbols and parameters; 1.0 is linear."""
     for label, sizes in (
         ("bars", (YEAR // 10, YEAR, YEAR * 10)),
+        ("swept bars", (YEAR // 10, YEAR, YEAR * 10)),
         ("symbols", (1, 10, 50)),
         ("parameters", (100, 100_000)),
     ):
@@ -204,8 +205,8 @@ _made: dict[tuple[str, int], tuple[CandleSeries, Signals]] = {}
 
 
 def _grown(label: str, size: int) -> float:
-    """Seconds of a run over so many bars, of runs over so many symbols, of a sweep of so many parameters."""
-    bars = {"bars": size, "symbols": YEAR // 10, "parameters": 1_500}[label]
+    """Seconds of a run or a sweep over so many bars, of runs over so many symbols, of a sweep of so many parameters."""
+    bars = {"symbols": YEAR // 10, "parameters": 1_500}.get(label, size)
     if (label, bars) not in _made:
         _made.clear()
         series = market(bars)
@@ -216,6 +217,11 @@ def _grown(label: str, size: int) -> float:
         sweep(values, MOMENTUM, parameters[: len(PAIRS)], TERMS)  # the indicators are the same for all
         began = process_time()
         sweep(values, MOMENTUM, parameters, TERMS)
+        return process_time() - began
+    if label == "swept bars":
+        few, values = pairs(64), IndicatorValues(series)
+        began = process_time()
+        sweep(values, MOMENTUM, few, CHEAP)
         return process_time() - began
     symbols = [replace(series, symbol=f"C{number}/USDT") for number in range(size if label == "symbols" else 1)]
     began = process_time()

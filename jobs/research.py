@@ -1,7 +1,7 @@
 """Research as jobs: backtests of strategies, studies of parameters over the cores of a machine or more, and a sweep."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import astuple
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -73,10 +73,11 @@ def plan_study(
         trials=config.trials,
         seed=config.seed,
     )
-    study_id, batches = begin_pieces(database, session.settings, plan, session.clock)
+    study_id, pieces = begin_pieces(database, session.settings, plan, session.clock)
     yield dg.Output(str(study_id), "study")
-    for batch in batches:
-        yield dg.DynamicOutput({"study": str(study_id), **asdict(batch)}, batch.key, "piece")
+    for batches in pieces:
+        piece = {"study": str(study_id), "pieces": len(pieces), "batches": [astuple(batch) for batch in batches]}
+        yield dg.DynamicOutput(piece, batches[0].key, "piece")
 
 
 @dg.op(tags=_STUDY)
@@ -87,12 +88,12 @@ def run_trials(
     session: dg.ResourceParam[Session],
 ) -> int:
     """Run what is left of one piece, each trial on a fork of its own; how many it ran."""
-    from triplegain_pipelines.backtest.study import Batch
+    from triplegain_pipelines.backtest.bench import Batch
     from triplegain_pipelines.operations.optimising import run_piece
 
-    batch = Batch(piece["fold"], piece["first"], piece["stop"])
+    batches = [Batch(*batch) for batch in piece["batches"]]
     try:
-        ran = run_piece(database, session.settings, UUID(piece["study"]), batch, session.clock)
+        ran = run_piece(database, session.settings, UUID(piece["study"]), batches, piece["pieces"], session.clock)
     except UnavailableError as error:  # what is stored is not run again, so asking once more costs nothing
         raise dg.RetryRequested(max_retries=5, seconds_to_wait=15) from error
     context.add_output_metadata({"trials": ran})

@@ -39,6 +39,7 @@ def backtest(
     from triplegain_pipelines.evaluation.backtest_report import report_document
     from triplegain_pipelines.evaluation.backtest_table import backtest_table
     from triplegain_pipelines.operations.backtests import BacktestPlan, run_backtests, venue_of
+    from triplegain_pipelines.operations.compiling import COMPILING, compile_strategies
     from triplegain_pipelines.strategies.registry import STRATEGIES
 
     own, wanted = settings(), words_of(symbols)
@@ -51,7 +52,9 @@ def backtest(
             start=first.replace(tzinfo=UTC),
             end=end.replace(tzinfo=UTC),
         )
-        task = bar.add_task("candles", total=None)
+        task = bar.add_task(COMPILING, total=None)
+        compile_strategies(plan.strategies)
+        bar.update(task, description="candles")
         written = run_backtests(
             database,
             own,

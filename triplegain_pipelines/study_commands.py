@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -14,6 +14,9 @@ from triplegain_pipelines.console import AsJson, opened_database, operator, out,
 from triplegain_pipelines.domain.clock import SystemClock
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.settings import settings
+
+if TYPE_CHECKING:
+    from triplegain_pipelines.store.strategy_parameters import StoredParameters
 
 parameters = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +48,7 @@ def optimise(
     'triplegain parameters approve'.
     """
     from triplegain_pipelines.operations.backtests import venue_of
+    from triplegain_pipelines.operations.compiling import COMPILING, compile_sweeps
     from triplegain_pipelines.operations.optimising import StudyPlan, optimise_parameters
 
     own = settings()
@@ -60,7 +64,9 @@ def optimise(
             trials=trials,
             seed=seed,
         )
-        task = bar.add_task(f"{strategy} on {symbol}", total=None)
+        task = bar.add_task(COMPILING, total=None)
+        compile_sweeps([strategy])
+        bar.update(task, description=f"{strategy} on {symbol}")
         found = optimise_parameters(
             database, own, plan, SystemClock(), lambda done, planned: bar.update(task, completed=done, total=planned)
         )
@@ -78,7 +84,8 @@ def optimise(
     grid.add_row("trials", f"{shown['trials']:,} of this strategy on this market so far, this study's among them")
     if found.parameters_id is not None:
         grid.add_row("proposed", f"{_words(conclusion['proposed']['parameters'])}")
-        grid.add_row("", f"use it: triplegain parameters approve {found.parameters_id} --reason '…'")
+        knowing = "" if found.study.verdict == "significant" else " --although-not-significant"
+        grid.add_row("", f"use it: triplegain parameters approve {found.parameters_id} --reason '…'{knowing}")
     out.print(grid)
 
 
@@ -99,22 +106,34 @@ def list_parameters(as_json: AsJson = False) -> None:
     for name in ("id", "strategy", "market", "state", "parameters", "evidence"):
         grid.add_column(name)
     for one in found:
-        market = f"{one.symbol} {one.timeframe}, {one.venue}"
-        grid.add_row(
-            str(one.parameters_id), one.strategy, market, one.state, _words(one.parameters), one.evidence["verdict"]
-        )
+        state = one.state if one.approved_although is None else f"{one.state} although {one.approved_although}"
+        grid.add_row(str(one.parameters_id), one.strategy, _market(one), state, _words(one.parameters), one.verdict)
     out.print(grid)
 
 
 @parameters.command()
-def approve(parameters_id: _Id, reason: _Reason) -> None:
+def approve(
+    parameters_id: _Id,
+    reason: _Reason,
+    although_not_significant: Annotated[
+        bool, typer.Option("--although-not-significant", help="Use them although what they showed may be luck.")
+    ] = False,
+) -> None:
     """Let proposed parameters be used from now on, in place of those that are used now."""
     from triplegain_pipelines.operations.studies import approve_parameters, laboratory_of
 
     with opened_database() as database:
         laboratory = laboratory_of(settings(), database, SystemClock())
-        used = approve_parameters(laboratory, parameters_id, by=operator(), reason=reason)
-    out.print(f"{used.strategy} on {used.symbol} {used.timeframe} now runs with {_words(used.parameters)}")
+        used = approve_parameters(
+            laboratory,
+            parameters_id,
+            by=operator(),
+            reason=reason,
+            although_not_significant=although_not_significant,
+        )
+    out.print(f"{used.strategy} on {_market(used)} now runs with {_words(used.parameters)}")
+    if used.approved_although is not None:
+        out.print(f"[yellow]their verdict is '{escape(used.approved_although)}': what they showed may be luck[/]")
 
 
 @parameters.command()
@@ -125,7 +144,7 @@ def retire(parameters_id: _Id, reason: _Reason) -> None:
     with opened_database() as database:
         laboratory = laboratory_of(settings(), database, SystemClock())
         retired = retire_parameters(laboratory, parameters_id, by=operator(), reason=reason)
-    out.print(f"{retired.strategy} on {retired.symbol} {retired.timeframe} goes back to its defaults")
+    out.print(f"{retired.strategy} on {_market(retired)} goes back to its defaults")
 
 
 def forks(as_json: AsJson = False) -> None:
@@ -146,6 +165,10 @@ def forks(as_json: AsJson = False) -> None:
     for life in lives:
         grid.add_row(*(str(value) for value in life.values()))
     out.print(grid)
+
+
+def _market(one: "StoredParameters") -> str:
+    return f"{one.symbol} {one.timeframe} at {one.venue}"
 
 
 def _words(chosen: dict[str, object]) -> str:

@@ -27,9 +27,12 @@ from triplegain_pipelines.backtest.event_bars import moment
 from triplegain_pipelines.backtest.terms import Terms
 from triplegain_pipelines.backtest.walk import walk_history
 from triplegain_pipelines.domain.decisions import Action
+from triplegain_pipelines.domain.market import Instrument
 from triplegain_pipelines.domain.timeframes import Timeframe
 from triplegain_pipelines.evaluation.backtest_result import BacktestResult
 from triplegain_pipelines.indicators.values import IndicatorValues
+from triplegain_pipelines.operations.research_terms import terms_for
+from triplegain_pipelines.settings import load_settings
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.strategies.registry import STRATEGIES
 
@@ -198,3 +201,23 @@ def test_the_database_walk_makes_the_same_fills(database: Database) -> None:
     assert (
         events.equity["equity"][-1] == float(Decimal(2_100) + sum(one.profit for one in trades)) or events.open_at_end
     )
+
+
+def test_studies_trade_positions_of_the_size_that_the_account_does() -> None:
+    """I5, B1: a walk that trades four times the account's size shows returns that cannot stand beside the account's.
+
+    The account orders for a sum of money, the kernel for a share of the equity: they part as the equity moves. What a
+    breaker halves after losses is left out of it.
+    """
+    settings = load_settings()
+    terms = terms_for(settings, Instrument("BTC/USDT"))
+    limits = settings.risk.model_copy(update={"breakers": wide_limits(terms).breakers})
+    series = wandering_series(1, 6_000, Timeframe.H1)
+    signals = drawn_signals(1, series)
+    start = after_a_week(series)
+    kernel = by_kernel(series, signals, terms, start=start).trades
+    events = by_events(series, signals, terms, limits, start=start)[1].trades
+    wanted, made = (dict(one.select("decided_bar", "quantity").iter_rows()) for one in (kernel, events))
+    sizes = [made[bar] / wanted[bar] for bar in wanted.keys() & made.keys()]
+    assert len(sizes) > 10
+    assert 0.9 < min(sizes) <= max(sizes) < 1.1

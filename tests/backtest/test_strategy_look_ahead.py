@@ -53,14 +53,14 @@ def test_no_strategy_sees_the_future(strategy: Strategy, parameters: StrategyPar
 def by_next_close(values: IndicatorValues, parameters: StrategyParameters) -> Signals:
     """Long before a bar that closes higher."""
     ahead = np.append(values.bars.close[1:], values.bars.close[-1:])
-    target, reason = following(ahead > values.bars.close, ahead < values.bars.close, warm_up=1)
+    target, reason = following(ahead, values.bars.close, warm_up=1)
     return Signals.of(values, parameters, target, reason)
 
 
 def by_whole_average(values: IndicatorValues, parameters: StrategyParameters) -> Signals:
     """Long under the average of all closes, those to come included: what normalising over the sample does."""
     average = values.bars.close.mean()
-    target, reason = following(values.bars.close < average, values.bars.close > average, warm_up=1)
+    target, reason = following(np.full_like(values.bars.close, average), values.bars.close, warm_up=1)
     return Signals.of(values, parameters, target, reason)
 
 
@@ -69,7 +69,7 @@ def by_running_hour(values: IndicatorValues, parameters: StrategyParameters) -> 
     hours = values.series.opened_at // (Timeframe.H1.minutes * 60_000_000)
     last = np.searchsorted(hours, hours, side="right") - 1
     close = values.bars.close[last]
-    target, reason = following(close > values.bars.close, close < values.bars.close, warm_up=1)
+    target, reason = following(close, values.bars.close, warm_up=1)
     return Signals.of(values, parameters, target, reason)
 
 
@@ -81,7 +81,7 @@ def centred(bars: Bars, *, period: int) -> tuple[Array, ...]:
 def by_centred_average(values: IndicatorValues, parameters: StrategyParameters) -> Signals:
     """The leak is within an indicator, and of two bars only."""
     (average,) = values.of(centred, period=5)
-    target, reason = following(values.bars.close > average, values.bars.close < average, warm_up=140)
+    target, reason = following(values.bars.close, average, warm_up=140)
     return Signals.of(values, parameters, target, reason)
 
 
@@ -104,7 +104,7 @@ class TooEarly(HigherValues):
 def by_last_hour(values: IndicatorValues, parameters: StrategyParameters) -> Signals:
     """On the side of the last hour that is over."""
     (hour,) = values.higher(Timeframe.H1).of(momentum.side, period=2)
-    target, reason = following(hour > 0, hour < 0, warm_up=1)
+    target, reason = following(hour, np.zeros_like(hour), warm_up=1)
     return Signals.of(values, parameters, target, reason)
 
 

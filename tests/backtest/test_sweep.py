@@ -21,6 +21,8 @@ from triplegain_pipelines.evaluation.performance import (
     portfolio_metrics,
     trade_metrics,
 )
+from triplegain_pipelines.indicators import values as indicator_values
+from triplegain_pipelines.indicators.bars import Array, Bars
 from triplegain_pipelines.indicators.values import IndicatorValues
 from triplegain_pipelines.market.series import CandleSeries
 from triplegain_pipelines.strategies.strategy import Signals, Strategy, StrategyParameters
@@ -35,6 +37,13 @@ class Bets(StrategyParameters):
 
     seed: int = 0
     often: float = 0.3
+
+
+class Pair(StrategyParameters):
+    """Two periods."""
+
+    fast: int
+    slow: int
 
 
 def bets(values: IndicatorValues, parameters: Bets) -> Signals:
@@ -145,6 +154,25 @@ def test_the_order_of_the_parameters_changes_no_row() -> None:
     forth = sweep(values, STRATEGY, tried, Terms(), threads=1)
     back = sweep(values, STRATEGY, tried[::-1], Terms(), threads=1)
     assert back.drop("place").reverse().equals(forth.drop("place"))
+
+
+def test_neighbours_share_their_indicators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P: ten years of minutes leave room for few averages; row by row each pair of a grid would compute one anew."""
+    monkeypatch.setattr(indicator_values, "MOST_BYTES", 0)
+    computed = []
+
+    def average(bars: Bars, *, period: int) -> tuple[Array, ...]:
+        computed.append(period)
+        return (np.full(len(bars), float(period)),)
+
+    def two(values: IndicatorValues, parameters: Pair) -> Signals:
+        values.of(average, period=parameters.fast)
+        values.of(average, period=parameters.slow)
+        return bets(values, Bets())
+
+    tried = [Pair(fast=fast, slow=slow) for fast in range(16) for slow in range(16, 32)]
+    sweep(IndicatorValues(hourly(8, 50, 0)), replace(STRATEGY, function=two), tried, Terms(), threads=1)
+    assert len(computed) <= len(tried) / 2
 
 
 def test_what_the_hash_sees() -> None:

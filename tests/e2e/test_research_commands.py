@@ -39,12 +39,19 @@ def test_from_candles_to_approved_parameters(home: Home) -> None:
     (after,) = backtests(home, "breakout")
     assert after["parameters"] == before["breakout"]
     assert after["walk_forward"]["trials"] == study["out_of_sample"]["trials"]
-    approved = home.run("parameters", "approve", study["parameters_id"], "--reason", "to see that it is used")
+    approve = ("parameters", "approve", study["parameters_id"], "--reason", "to see that it is used")
+    if study["verdict"] != "significant":
+        refused = home.run(*approve)
+        assert refused.returncode == 1
+        assert "--although-not-significant" in refused.stderr
+        approve = (*approve, "--although-not-significant")
+    approved = home.run(*approve)
     assert approved.returncode == 0, approved.stderr
     (used,) = backtests(home, "breakout")
     assert used["parameters"] == study["proposed"]["parameters"]
     (listed,) = home.json("parameters", "list")["parameters"]
     assert (listed["state"], listed["approved_reason"]) == ("APPROVED", "to see that it is used")
+    assert (listed["approved_although"] or "significant") == study["verdict"]
     (life,) = home.json("forks")["studies"]
     assert (life["created"], life["used"], life["expired"]) == (0, 0, 0)
     assert life["destroyed"] > 0

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from research_market import at, laboratory, planned, random_walk
 
-from triplegain_pipelines.backtest.forks import Laboratory, database_fork, opened, seal_tables, sweep_forks
+from triplegain_pipelines.backtest.forks import Laboratory, _beside, database_fork, opened, seal_tables, sweep_forks
 from triplegain_pipelines.backtest.sealed_bars import data_hash, open_bars, seal_bars
 from triplegain_pipelines.backtest.study import begin_study
 from triplegain_pipelines.domain.canonical import content_hash
@@ -235,7 +235,7 @@ def test_forks_of_tables(place: Laboratory, clock: ReplayClock, study_id: UUID) 
     template = seal_tables(place, TABLES, study_id, fill)
     assert seal_tables(place, TABLES, study_id, fill) == template
     with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
-        psycopg.connect(place.database.url.rsplit("/", 1)[0] + f"/{template}")
+        psycopg.connect(_beside(place.database, template))
     first, second = (deterministic_id("trial", n) for n in (1, 2))
     with database_fork(place, template, TABLES, study_id, first, 1) as own:
         with own.connection() as connection:

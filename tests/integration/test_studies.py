@@ -8,9 +8,10 @@ import pytest
 from research_market import RESEARCH, laboratory, planned, random_walk
 from study_checks import BARS, SERIES, lives, pieces, shown, trials, undisturbed
 
+from triplegain_pipelines.backtest.bench import Batch
 from triplegain_pipelines.backtest.forks import Laboratory
 from triplegain_pipelines.backtest.search import Method
-from triplegain_pipelines.backtest.study import Batch, begin_study, run_batch
+from triplegain_pipelines.backtest.study import begin_study, run_batches
 from triplegain_pipelines.backtest.verdict import conclude
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.operations.studies import bar_of, propose_parameters, run_study
@@ -35,12 +36,10 @@ def test_a_study_runs_in_pieces_and_repeats_nothing(place: Laboratory, method: M
     with pytest.raises(InputError, match="run its batches first"):
         conclude(place, study_id, bar_of(RESEARCH))
     for batch in reversed(planned_pieces):
-        run_batch(place, study_id, batch, portion=RESEARCH.portion_trials)
+        run_batches(place, study_id, [batch], portion=RESEARCH.portion_trials)
     before = trials(place, study_id)
     assert len(before) == len(study.folds) * study.trials_per_fold
-    assert [run_batch(place, study_id, one, portion=RESEARCH.portion_trials) for one in planned_pieces] == [0] * len(
-        planned_pieces
-    )
+    assert run_batches(place, study_id, planned_pieces, portion=RESEARCH.portion_trials) == 0
     assert pieces(place, study_id) == []
     assert trials(place, study_id) == before
     assert all(one.attempt == 1 and one.state == "DONE" for one in before)
@@ -58,7 +57,7 @@ def test_pieces_run_side_by_side(place: Laboratory) -> None:
     study_id = begin_study(place, study, SERIES)
     planned_pieces = pieces(place, study_id)
     with ThreadPoolExecutor(4) as pool:
-        ran = list(pool.map(lambda one: run_batch(place, study_id, one, portion=4), planned_pieces))
+        ran = list(pool.map(lambda one: run_batches(place, study_id, [one], portion=4), planned_pieces))
     assert sum(ran) == len(study.folds) * study.trials_per_fold
     concluded = conclude(place, study_id, bar_of(RESEARCH))
     assert (shown(place, study_id), concluded.conclusion) == undisturbed(place, study)
@@ -69,9 +68,9 @@ def test_a_search_that_learns_goes_on_in_other_portions(place: Laboratory) -> No
     study = planned(SERIES, method=Method.TPE)
     study_id = begin_study(place, study, SERIES)
     first = pieces(place, study_id)[0]
-    run_batch(place, study_id, Batch(first.fold, 0, 6), portion=3)
+    run_batches(place, study_id, [Batch(first.fold, 0, 6)], portion=3)
     before = trials(place, study_id)
-    assert run_batch(place, study_id, first, portion=4) == study.trials_per_fold - 6
+    assert run_batches(place, study_id, [first], portion=4) == study.trials_per_fold - 6
     after = trials(place, study_id)
     assert after[:6] == before
     parameters = [tuple(one.parameters.items()) for one in after]

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from research_market import RESEARCH, planned, random_walk
 
+from triplegain_pipelines.backtest.bench import Batch
 from triplegain_pipelines.backtest.forks import Laboratory, sweep_forks
 from triplegain_pipelines.backtest.search import Method
-from triplegain_pipelines.backtest.study import Batch, plan_batches
+from triplegain_pipelines.backtest.study import plan_batches
 from triplegain_pipelines.operations.studies import run_study
 from triplegain_pipelines.store import forks, studies
 from triplegain_pipelines.store.studies import StoredTrial, Study
@@ -49,9 +50,10 @@ def undisturbed(place: Laboratory, disturbed: Study) -> tuple[list[object], obje
 
 
 def require_same_end(place: Laboratory, study: Study) -> None:
-    """The study is gone on with, ends as one that nothing disturbed, and neither forks nor bars stay."""
+    """The study is gone on with, ends as one that nothing disturbed, and neither forks, bars nor journals stay."""
     concluded = run_study(place, RESEARCH, study, SERIES)
     assert (shown(place, study.study_id), concluded.conclusion) == undisturbed(place, study)
     assert set(lives(place, study.study_id)) == {"DESTROYED"}
     sweep_forks(place)
     assert not list(place.folder.iterdir())
+    assert not list(place.all_journals.iterdir())

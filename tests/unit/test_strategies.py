@@ -26,11 +26,13 @@ from triplegain_pipelines.strategies.rules import (
     LEFT_LONG,
     LEFT_SHORT,
     LONG,
+    NEITHER,
     NO_VALUE,
     NOTHING,
     SHORT,
     breaking,
     crossing,
+    following,
     reverting,
 )
 from triplegain_pipelines.strategies.strategy import Strategy
@@ -280,6 +282,18 @@ def plainly(events: list[tuple[bool, bool, bool, bool, bool]], first: int) -> li
                 side, why = 0, LEFT_SHORT
         found.append((side, why))
     return found
+
+
+@given(seed=SEEDS, first=st.integers(0, 8), agree=st.booleans())
+def test_following_is_a_comparison_at_each_bar(seed: int, first: int, agree: bool) -> None:  # noqa: FBT001 - hypothesis
+    """The compiled form takes eight bars at once, a missing value or an equal one among them is on no side."""
+    line, other, third = coarse(seed, 3)
+    agreeing = third - 5 if agree else None
+    target, reason = following(line, other, warm_up=first + 1, agreeing=agreeing)
+    for bar, (one, two, three) in enumerate(zip(line.tolist(), other.tolist(), (third - 5).tolist(), strict=True)):
+        side = 1 if one > two and (not agree or three > 0) else -1 if one < two and (not agree or three < 0) else 0
+        expected = (side, {1: LONG, -1: SHORT, 0: NEITHER}[side]) if bar >= first else (0, NOTHING)
+        assert (target[bar], reason[bar]) == expected
 
 
 @given(seed=SEEDS, first=st.integers(0, 8))

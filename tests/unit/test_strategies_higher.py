@@ -176,6 +176,7 @@ def test_what_fails_is_asked_again() -> None:
 def test_the_oldest_values_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """P: a sweep over many parameters on a year of minutes would otherwise keep 4 MB for each of them."""
     monkeypatch.setattr(module, "MOST_BYTES", 3 * 80)
+    monkeypatch.setattr(module, "FEWEST_KEPT", 1)
     values = hand_made([float(bar) for bar in range(10)])
     kept = {period: values.of(sma, period=period) for period in (2, 3, 4)}
     assert values.of(sma, period=2) is kept[2]
@@ -184,3 +185,11 @@ def test_the_oldest_values_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
     again = values.of(sma, period=3)
     assert again is not kept[3], "asked for longest ago"
     np.testing.assert_array_equal(again[0], kept[3][0])
+
+
+def test_of_a_long_series_a_few_values_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P: ten years of minutes have values larger than the limit; a sweep would compute each again for each pair."""
+    monkeypatch.setattr(module, "MOST_BYTES", 80)
+    values = hand_made([float(bar) for bar in range(10)])
+    kept = {period: values.of(sma, period=period) for period in range(2, 2 + module.FEWEST_KEPT)}
+    assert all(values.of(sma, period=period) is one for period, one in kept.items())

@@ -1,10 +1,14 @@
 """A study is planned from the settings: long enough distances, the same question for the same words."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from research_market import RESEARCH, planned, random_walk
 
+from triplegain_pipelines.backtest.bench import Batch
 from triplegain_pipelines.backtest.search import Method, fixed_trials
 from triplegain_pipelines.domain.errors import InputError
+from triplegain_pipelines.operations.optimising import pieces_of
 from triplegain_pipelines.operations.studies import bar_of
 from triplegain_pipelines.settings import Environment, load_settings
 from triplegain_pipelines.strategies.registry import STRATEGIES
@@ -53,3 +57,28 @@ def test_the_shipped_settings_ask_for_enough() -> None:
     bar = bar_of(load_settings(Environment(profile="demo")).research)
     assert bar.level == 0.05
     assert bar.fewest_days >= 90
+
+
+def cut(trials: int, size: int, bars: int) -> tuple[list[Batch], list[tuple[Batch, ...]]]:
+    """Batches of two folds of so many trials, and the pieces they are run in."""
+    batches = [Batch(fold, first, min(first + size, trials)) for fold in range(2) for first in range(0, trials, size)]
+    return batches, pieces_of(batches, bars)
+
+
+@given(st.integers(1, 5_000), st.integers(1, 700), st.integers(1_000, 3_000_000))
+def test_every_batch_is_in_one_piece(trials: int, size: int, bars: int) -> None:
+    """I5, D5: a batch that is in no piece leaves the study unfinished; one in two is waited for by both."""
+    batches, pieces = cut(trials, size, bars)
+    assert [batch for piece in pieces for batch in piece] == batches
+    assert all(pieces)
+    assert len({piece[0].key for piece in pieces}) == len(pieces) <= 200
+
+
+def test_a_short_study_is_one_piece_and_a_long_one_many_alike() -> None:
+    """I5, D5: a process for each batch spent seconds to begin for each second of work; one alone leaves cores idle."""
+    assert len(cut(trials=300, size=500, bars=24 * 365 * 3)[1]) == 1
+    _, pieces = cut(trials=100_000, size=500, bars=525_600)
+    work = [sum(len(batch.places) for batch in piece) for piece in pieces]
+    assert len(pieces) > 100
+    assert max(work) - min(work) <= 500
+    assert [len(piece) for piece in cut(trials=100_000, size=100_000, bars=525_600)[1]] == [1, 1]

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import psycopg
 
+from triplegain_pipelines.backtest.journal import remove_journals
 from triplegain_pipelines.backtest.sealed_bars import open_bars, remove_bars, seal_bars, size_of
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import InputError
@@ -45,6 +46,15 @@ class Laboratory:
     folder: Path
     clock: Clock
     time_to_live: timedelta
+
+    def journals(self, study_id: UUID) -> Path:
+        """The folder of a study's journals: beside the sealed bars, so that other machines find it where these are."""
+        return self.all_journals / str(study_id)
+
+    @property
+    def all_journals(self) -> Path:
+        """The folder of all studies' journals."""
+        return self.folder.with_name("journals")
 
     def new_fork(self, data_hash: str, study_id: UUID, trial_id: UUID | None, holder: str | None, life: int) -> Fork:
         """A fork that begins now; `life` tells it from those of the same trial before it."""
@@ -99,7 +109,7 @@ def opened(laboratory: Laboratory, data_hash: str) -> CandleSeries:
 
 
 def sweep_forks(laboratory: Laboratory) -> Swept:
-    """End forks whose time has passed or whose worker is gone, and remove the data of which no fork lives."""
+    """End forks whose time has passed or whose worker is gone, and remove data and journals of which no fork lives."""
     now = laboratory.clock.now()
     with laboratory.database.connection() as connection:
         expired = forks.expire(connection, now)
@@ -107,6 +117,7 @@ def sweep_forks(laboratory: Laboratory) -> Swept:
     dropped = _drop_databases(laboratory, now)
     removed = tuple(data.data_hash for data in _idle(laboratory) if _remove(laboratory, data))
     _remove_unknown(laboratory)
+    _remove_journals(laboratory)
     return Swept(expired + dropped[0], left_behind + dropped[1], removed)
 
 
@@ -224,6 +235,18 @@ def _remove_unknown(laboratory: Laboratory) -> None:
         for place in laboratory.folder.iterdir():
             if place.name not in known:
                 remove_bars(place)
+
+
+def _remove_journals(laboratory: Laboratory) -> None:
+    """Remove the journals of studies that are done or given up: no fork of them lives."""
+    if not laboratory.all_journals.exists():
+        return
+    with laboratory.database.connection() as connection:
+        forks.lock_sealing(connection)  # or a study begins between the two questions
+        alive = {str(fork.study_id) for fork in forks.living(connection)}
+        for folder in laboratory.all_journals.iterdir():
+            if folder.name not in alive:
+                remove_journals(folder)
 
 
 def _named(laboratory: Laboratory, purpose: str) -> str:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 ENGINE = "kernel"
-_ROOM = 4096  # trades that are written down by the first walk
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENDS = np.array([ExitReason.SIGNAL.value, ExitReason.STOP.value, ExitReason.TAKE_PROFIT.value])
 
@@ -104,12 +103,11 @@ def run(series: CandleSeries, signals: Signals, terms: Terms, *, start: int = 0,
     words = words_of(target)
     atr = followed("atr", signals.atr, np.float64, len(series))
     row = terms_row(terms, signals.stop_atr)
-    desk = new_desk(marks, _ROOM)
+    # An entry uses a change of the target up, so there are no more trades than these. What is not written to takes no
+    # memory.
+    desk = new_desk(marks, 1 + int(np.count_nonzero(np.diff(target[start:stop]))))
     walk(bars, target, words, atr, row, start, stop, marks.bars, desk)
     count = int(desk.totals["trades"][0])
-    if count > _ROOM:  # again, with room for all of them: two walks cost less than rows for the most there could be
-        desk = new_desk(marks, count)
-        walk(bars, target, words, atr, row, start, stop, marks.bars, desk)
     return Run(
         start,
         stop,

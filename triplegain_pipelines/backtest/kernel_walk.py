@@ -179,11 +179,14 @@ def first_touch(bars: WalkedBars, upper: float, lower: float, bar: int, stop: in
     at = bar
     while at < stop:
         block = at // BLOCK
-        if at == block * BLOCK and at + BLOCK <= stop and bars.highs[block] < upper and bars.lows[block] > lower:
-            at += BLOCK
-        elif bars.high[at] >= upper or bars.low[at] <= lower:
-            return at
-        else:
+        # What no bar of a block reaches, no bar of a part of it does.
+        if block < len(bars.highs) and bars.highs[block] < upper and bars.lows[block] > lower:
+            at = (block + 1) * BLOCK
+            continue
+        end = min((block + 1) * BLOCK, stop)
+        while at < end:
+            if bars.high[at] >= upper or bars.low[at] <= lower:
+                return at
             at += 1
     return stop
 

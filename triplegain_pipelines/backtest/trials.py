@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from triplegain_pipelines.strategies.strategy import Strategy, StrategyParameter
 
 YEARLY = math.sqrt(365)
 _DAY = 86_400_000_000  # microseconds
-_NO_FIGURES = ("place", "trades_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,22 @@ def evaluate(
     start: int,
     stop: int,
     threads: int,
+    on_walked: Callable[[int, Evaluated], None] = lambda *_: None,
 ) -> list[Evaluated]:
-    """The figures of each set of parameters, traded in the bars `[start, stop)` and nowhere else, in their order."""
-    from triplegain_pipelines.backtest.sweep import sweep
+    """The figures of each set of parameters, traded in the bars `[start, stop)` and nowhere else, in their order.
 
-    rows = sweep(values, strategy, parameters, terms, start=start, stop=stop, threads=threads)
-    return [_evaluated(row) for row in rows.sort("place").iter_rows(named=True)]
+    `on_walked` is told each of them by the thread that walked it, and before that begins another one.
+    """
+    from triplegain_pipelines.backtest.sweep import walk_each
+
+    found: dict[int, Evaluated] = {}
+
+    def keep(place: int, row: Mapping[str, Any]) -> None:
+        found[place] = _evaluated(row)
+        on_walked(place, found[place])
+
+    walk_each(values, strategy, parameters, terms, start=start, stop=stop, threads=threads, on_walked=keep)
+    return [found[place] for place in range(len(parameters))]
 
 
 def walk(
@@ -78,7 +87,7 @@ def nothing_walked(values: IndicatorValues, start: int, stop: int) -> Walked:
 
 
 def _evaluated(row: Mapping[str, Any]) -> Evaluated:
-    figures: dict[str, Any] = {name: _known(value) for name, value in row.items() if name not in _NO_FIGURES}
+    figures: dict[str, Any] = {name: _known(value) for name, value in row.items() if name != "trades_hash"}
     yearly = figures["sharpe"]
     figures["daily_sharpe"] = None if yearly is None else yearly / YEARLY
     return Evaluated(figures, str(row["trades_hash"]))

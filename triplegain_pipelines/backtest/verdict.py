@@ -20,6 +20,7 @@ from uuid import UUID
 import numpy as np
 
 from triplegain_pipelines.backtest.forks import Laboratory, opened
+from triplegain_pipelines.backtest.journal import remove_journals
 from triplegain_pipelines.backtest.plateau import (
     Choice,
     choose,
@@ -119,7 +120,9 @@ def conclude(laboratory: Laboratory, study_id: UUID, bar: Bar) -> StoredStudy:
         now = laboratory.clock.now()
         studies.conclude(connection, study_id, verdict, conclusion, now)
         forks.destroyed(connection, [one.fork_id for one in forks.living(connection, study_id)], now)
-        return studies.read(connection, study_id)
+        concluded = studies.read(connection, study_id)
+    remove_journals(laboratory.journals(study_id))
+    return concluded
 
 
 def choice_of(study: Study, strategy: Strategy, trials: Sequence[StoredTrial]) -> Choice | None:

@@ -239,7 +239,8 @@ def _walk_sentence(judged: Judgement, walk: WalkForward) -> str:
     return (
         f"In sample {percent(judged.figures.portfolio.total_return, signed=True)} with a Sharpe ratio of "
         f"{number(judged.figures.portfolio.sharpe)}; on bars the choice had not seen, one window after the other, "
-        f"{percent(walk.total_return, signed=True)} with {number(walk.sharpe)}.{deflated}"
+        f"{percent(walk.total_return, signed=True)} with {number(walk.sharpe)}.{deflated} Both trade positions of the "
+        "same size; the walk knows nothing of the account's daily volume, breakers and drawdown ladder."
     )
 
 

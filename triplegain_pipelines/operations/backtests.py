@@ -209,7 +209,7 @@ def _chosen(
 ) -> tuple[StrategyParameters, StoredStudy | None]:
     """The approved parameters and the study that found them, or the defaults and the newest study of this market."""
     with database.connection() as connection:
-        approved = strategy_parameters.approved(connection, strategy.name, symbol, plan.timeframe.value)
+        approved = strategy_parameters.approved(connection, strategy.name, plan.venue, symbol, plan.timeframe.value)
         if approved is not None:
             return strategy.parameters(**approved.parameters), studies.read(connection, approved.study_id)
         concluded = [

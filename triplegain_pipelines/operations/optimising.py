@@ -1,15 +1,16 @@
 """Studies over stored candles, whole or in the pieces that an executor spreads over processes."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from triplegain_pipelines.backtest.bench import Batch
 from triplegain_pipelines.backtest.forks import Swept, sweep_forks
 from triplegain_pipelines.backtest.search import Method
-from triplegain_pipelines.backtest.study import Batch, begin_study, plan_batches, run_batch
+from triplegain_pipelines.backtest.study import begin_study, plan_batches, run_batches
 from triplegain_pipelines.backtest.verdict import conclude
 from triplegain_pipelines.domain.clock import Clock
 from triplegain_pipelines.domain.errors import InputError
@@ -34,6 +35,10 @@ from triplegain_pipelines.strategies.registry import STRATEGIES
 
 _LIFE = ("CREATED", "USED", "DESTROYED", "EXPIRED")
 _THREADS = os.cpu_count() or 1
+_PIECE_SECONDS = 20.0  # of one core; a process begins in three to five
+_MOST_PIECES = 200  # each is a step in the record of the run
+# A trial of a year of hours takes one millisecond, mostly for its rows, and one of a year of minutes twelve more.
+_TRIAL_SECONDS, _BAR_SECONDS = 0.001, 25e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +93,45 @@ def optimise_parameters(
     return FoundParameters(concluded, propose_parameters(laboratory, concluded))
 
 
-def begin_pieces(database: Database, settings: Settings, plan: StudyPlan, clock: Clock) -> tuple[UUID, list[Batch]]:
+def begin_pieces(
+    database: Database, settings: Settings, plan: StudyPlan, clock: Clock
+) -> tuple[UUID, list[tuple[Batch, ...]]]:
     """Begin a study or go on with it: its id, and the pieces in which something is left to do."""
     study, series = _planned(database, settings, plan, clock.now())
     laboratory = laboratory_of(settings, database, clock)
     study_id = begin_study(laboratory, study, series)
-    return study_id, plan_batches(laboratory, study_id, size=settings.research.batch_trials)
+    batches = plan_batches(laboratory, study_id, size=settings.research.batch_trials)
+    return study_id, pieces_of(batches, len(series))
 
 
-def run_piece(database: Database, settings: Settings, study_id: UUID, batch: Batch, clock: Clock) -> int:
-    """Run what is left of one piece, in one thread: the pieces are what is spread over the cores."""
+def pieces_of(batches: Sequence[Batch], bars: int) -> list[tuple[Batch, ...]]:
+    """Batches of one study in pieces of much the same work, in their order.
+
+    A step of an executor is a process, and takes seconds to begin: a piece is worth that many times over. What is too
+    short for two is one piece.
+
+    Args:
+        batches: of the study.
+        bars: of its data.
+    """
+    trials = sum(len(batch.places) for batch in batches)
+    seconds = trials * (_TRIAL_SECONDS + bars * _BAR_SECONDS)
+    count = min(max(int(seconds / _PIECE_SECONDS), 1), _MOST_PIECES)
+    pieces: dict[int, list[Batch]] = {}
+    before = 0
+    for batch in batches:
+        pieces.setdefault(before * count // trials, []).append(batch)
+        before += len(batch.places)
+    return [tuple(piece) for piece in pieces.values()]
+
+
+def run_piece(
+    database: Database, settings: Settings, study_id: UUID, piece: Sequence[Batch], pieces: int, clock: Clock
+) -> int:
+    """Run what is left of one of so many pieces: where there are fewer than cores, each takes its share of them."""
     laboratory = laboratory_of(settings, database, clock)
-    return run_batch(laboratory, study_id, batch, portion=settings.research.portion_trials)
+    threads, portion = max(_THREADS // pieces, 1), settings.research.portion_trials
+    return run_batches(laboratory, study_id, piece, portion=portion, threads=threads)
 
 
 def conclude_pieces(database: Database, settings: Settings, study_id: UUID, clock: Clock) -> FoundParameters:

@@ -101,7 +101,7 @@ def _daily(
     """Return of each day that the strategy could have traded, by the end of the day."""
     series = values.series
     with database.connection() as connection:
-        approved = strategy_parameters.approved(connection, strategy.name, series.symbol, _BARS.value)
+        approved = strategy_parameters.approved(connection, strategy.name, session.venue, series.symbol, _BARS.value)
     parameters: StrategyParameters = strategy.parameters(**approved.parameters if approved else {})
     begin = int(np.searchsorted(series.opened_at, int(first.timestamp() * 1_000_000)))
     start = max(begin, strategy.warm_up(parameters))

@@ -12,7 +12,7 @@ from triplegain_pipelines.backtest.forks import Laboratory
 from triplegain_pipelines.backtest.sealed_bars import data_hash
 from triplegain_pipelines.backtest.search import Method, fixed_trials
 from triplegain_pipelines.backtest.splits import purge_bars, walk_forward
-from triplegain_pipelines.backtest.study import begin_study, plan_batches, planned_trials, run_batch
+from triplegain_pipelines.backtest.study import begin_study, plan_batches, planned_trials, run_batches
 from triplegain_pipelines.backtest.terms import Terms
 from triplegain_pipelines.backtest.verdict import Bar, conclude
 from triplegain_pipelines.domain.clock import Clock
@@ -119,17 +119,15 @@ def run_study(
     study_id = begin_study(laboratory, study, series)
     batches = plan_batches(laboratory, study_id, size=research.batch_trials)
     planned = len(study.folds) * study.trials_per_fold
-    done = planned - sum(batch.stop - batch.first for batch in batches)
-    for batch in batches:
-        run_batch(
-            laboratory,
-            study_id,
-            batch,
-            portion=research.portion_trials,
-            threads=threads,
-            on_progress=lambda ran, before=done: on_progress(before + ran, planned),  # type: ignore[misc]
-        )
-        done += batch.stop - batch.first
+    before = planned - sum(len(batch.places) for batch in batches)
+    run_batches(
+        laboratory,
+        study_id,
+        batches,
+        portion=research.portion_trials,
+        threads=threads,
+        on_progress=lambda done: on_progress(before + done, planned),
+    )
     return conclude(laboratory, study_id, bar_of(research))
 
 
@@ -153,14 +151,23 @@ def propose_parameters(laboratory: Laboratory, concluded: StoredStudy) -> UUID |
         )
 
 
-def approve_parameters(laboratory: Laboratory, parameters_id: UUID, *, by: str, reason: str) -> StoredParameters:
+def approve_parameters(
+    laboratory: Laboratory, parameters_id: UUID, *, by: str, reason: str, although_not_significant: bool = False
+) -> StoredParameters:
     """Let proposed parameters be used from now on, in place of those that are used now.
 
     Raises:
-        InputError: they are not proposed, or nobody or no reason is named.
+        InputError: they are not proposed, nobody or no reason is named, or they are not significant and nobody says so.
     """
     with laboratory.database.connection() as connection:
-        strategy_parameters.approve(connection, parameters_id, by=by, reason=reason, at=laboratory.clock.now())
+        strategy_parameters.approve(
+            connection,
+            parameters_id,
+            by=by,
+            reason=reason,
+            although_not_significant=although_not_significant,
+            at=laboratory.clock.now(),
+        )
         return strategy_parameters.read(connection, parameters_id)
 
 

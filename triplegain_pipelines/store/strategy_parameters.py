@@ -1,7 +1,8 @@
 """The parameters of strategies: proposed by a study with its evidence, used once somebody approved them, then retired.
 
-Nothing is deleted, and each change says who made it and why. For one strategy, symbol and timeframe one set is approved
-at most, which the database itself sees to.
+Nothing is deleted, and each change says who made it and why. For one strategy, venue, symbol and timeframe one set is
+approved at most. One whose study does not call it significant is approved only by who says that it is known. The
+database itself sees to both.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from psycopg.types.json import Jsonb
 
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.ids import deterministic_id
+
+_SIGNIFICANT = "significant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,16 @@ class StoredParameters:
     approved_at: datetime | None
     approved_by: str | None
     approved_reason: str | None
+    approved_although: str | None
+    """The verdict that was set aside with the approval; None where it was 'significant'."""
     retired_at: datetime | None
     retired_by: str | None
     retired_reason: str | None
+
+    @property
+    def verdict(self) -> str:
+        """What the study says of them."""
+        return str(self.evidence.get("verdict", "no verdict"))
 
 
 def propose(
@@ -69,30 +79,49 @@ def propose(
     return identity
 
 
-def approve(connection: psycopg.Connection, parameters_id: UUID, *, by: str, reason: str, at: datetime) -> None:
+def approve(
+    connection: psycopg.Connection,
+    parameters_id: UUID,
+    *,
+    by: str,
+    reason: str,
+    although_not_significant: bool,
+    at: datetime,
+) -> None:
     """Let a proposed set be used from now on. The one that was used before it is retired in the same transaction.
 
+    Args:
+        connection: in the caller's transaction.
+        parameters_id: of the set.
+        by: who approves it.
+        reason: why.
+        although_not_significant: whether the verdict of its study is known to be another than 'significant'.
+        at: when.
+
     Raises:
-        InputError: there is no such set, or it is not proposed, or nobody or no reason is named.
+        InputError: there is no such set, it is not proposed, nobody or no reason is named, or it is not significant and
+            that is not said, or the other way round.
     """
     _require_words(by, reason)
     found = read(connection, parameters_id)
     # Two approvals at once would both find nothing approved before them: the second waits here for the first.
     connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended('triplegain.parameters.' || %s, 0))",
-        [f"{found.strategy} {found.symbol} {found.timeframe}"],
+        [f"{found.strategy} {found.venue} {found.symbol} {found.timeframe}"],
     )
     found = read(connection, parameters_id)
     if found.state != "PROPOSED":
         msg = f"the parameters {parameters_id} are {found.state}; only PROPOSED ones can be approved"
         raise InputError(msg)
-    before = approved(connection, found.strategy, found.symbol, found.timeframe)
+    _require_known(found, although_not_significant=although_not_significant)
+    before = approved(connection, found.strategy, found.venue, found.symbol, found.timeframe)
     if before is not None:
         retire(connection, before.parameters_id, by=by, reason=f"replaced by {parameters_id}: {reason}", at=at)
     connection.execute(
         """UPDATE research.strategy_parameters
-           SET state = 'APPROVED', approved_at = %s, approved_by = %s, approved_reason = %s WHERE parameters_id = %s""",
-        [at, by, reason, parameters_id],
+           SET state = 'APPROVED', approved_at = %s, approved_by = %s, approved_reason = %s, approved_although = %s
+           WHERE parameters_id = %s""",
+        [at, by, reason, None if found.verdict == _SIGNIFICANT else found.verdict, parameters_id],
     )
 
 
@@ -131,13 +160,15 @@ def read(connection: psycopg.Connection, parameters_id: UUID) -> StoredParameter
     return found
 
 
-def approved(connection: psycopg.Connection, strategy: str, symbol: str, timeframe: str) -> StoredParameters | None:
-    """The set that is to be used, or None: then the strategy's defaults are."""
+def approved(
+    connection: psycopg.Connection, strategy: str, venue: str, symbol: str, timeframe: str
+) -> StoredParameters | None:
+    """The set that is to be used with the venue's candles, or None: then the strategy's defaults are."""
     with connection.cursor(row_factory=class_row(StoredParameters)) as cursor:
         return cursor.execute(
             """SELECT * FROM research.strategy_parameters
-               WHERE (strategy, symbol, timeframe) = (%s, %s, %s) AND state = 'APPROVED'""",
-            [strategy, symbol, timeframe],
+               WHERE (strategy, venue, symbol, timeframe) = (%s, %s, %s, %s) AND state = 'APPROVED'""",
+            [strategy, venue, symbol, timeframe],
         ).fetchone()
 
 
@@ -155,3 +186,16 @@ def _require_words(by: str, reason: str) -> None:
     if not by.strip() or not reason.strip():
         msg = "say who approves or retires parameters, and why"
         raise InputError(msg)
+
+
+def _require_known(found: StoredParameters, *, although_not_significant: bool) -> None:
+    if (found.verdict == _SIGNIFICANT) is not although_not_significant:
+        return
+    if although_not_significant:
+        msg = f"the parameters {found.parameters_id} are significant; approve them without saying that they are not"
+    else:
+        msg = (
+            f"the verdict on the parameters {found.parameters_id} is '{found.verdict}': what they showed may be luck; "
+            "'triplegain parameters approve --although-not-significant' lets them be used all the same, and keeps that"
+        )
+    raise InputError(msg)

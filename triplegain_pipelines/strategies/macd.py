@@ -41,7 +41,7 @@ class MacdParameters(StrategyParameters):
 def macd(values: IndicatorValues, parameters: MacdParameters) -> Signals:
     """The line against its signal."""
     line, signal, _ = values.of(trend.macd, fast=parameters.fast, slow=parameters.slow, signal=parameters.signal)
-    target, reason = following(line > signal, line < signal, warm_up=warm_up(parameters))
+    target, reason = following(line, signal, warm_up=warm_up(parameters))
     return Signals.of(values, parameters, target, reason)
 
 

@@ -56,12 +56,10 @@ def momentum(values: IndicatorValues, parameters: MomentumParameters) -> Signals
     """The averages, and the timeframe that must agree with them."""
     (fast,) = values.of(sma, period=parameters.fast)
     (slow,) = values.of(sma, period=parameters.slow)
-    rising, falling = fast > slow, fast < slow
+    trend = None
     if parameters.trend_minutes:
         (trend,) = values.higher(_TIMEFRAMES[parameters.trend_minutes]).of(side, period=parameters.trend_period)
-        rising &= trend > 0
-        falling &= trend < 0
-    target, reason = following(rising, falling, warm_up=warm_up(parameters))
+    target, reason = following(fast, slow, warm_up=warm_up(parameters), agreeing=trend)
     return Signals.of(values, parameters, target, reason)
 
 

@@ -2,7 +2,7 @@
 
 Each takes arrays as long as the series and gives a target and the code of its reason at each bar, 0 in the warm-up.
 The codes mean the same in all strategies, and each strategy puts its own words on them. Where an indicator has no value
-nothing is wanted. All but the first carry a state from bar to bar and are compiled (`kernels`).
+nothing is wanted. They are compiled (`kernels`), and all but the first carry a state from bar to bar.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from triplegain_pipelines.indicators.bars import Array
 
 Targets = npt.NDArray[np.int8]
-Bools = npt.NDArray[np.bool_]
 
 NOTHING, LONG, SHORT, LEFT_LONG, LEFT_SHORT, NO_VALUE = range(6)
 """Codes of reasons: nothing happened yet; why it is long, or short; why it is flat again."""
@@ -22,13 +21,18 @@ NEITHER = LEFT_LONG
 """Of `following`, which has no memory: no side holds."""
 
 
-def following(rising: Bools, falling: Bools, *, warm_up: int) -> tuple[Targets, Targets]:
-    """Long while `rising`, short while `falling`, flat while neither; the two never hold at once."""
-    up, down = rising.view(np.int8), falling.view(np.int8)
-    target = up - down
-    reason = np.int8(NEITHER) - (up << 1) - down
-    target[: warm_up - 1] = 0
-    reason[: warm_up - 1] = NOTHING
+def following(line: Array, other: Array, *, warm_up: int, agreeing: Array | None = None) -> tuple[Targets, Targets]:
+    """Long while `line` is over `other`, short while it is under it, flat while neither.
+
+    With `agreeing`, long only where that is over 0, and short only where it is under 0.
+    """
+    from triplegain_pipelines.strategies.kernels import follow, keep_agreeing
+
+    target, reason = _empty(len(line))
+    first = warm_up - 1
+    follow(line[first:], other[first:], target[first:], reason[first:])
+    if agreeing is not None:
+        keep_agreeing(agreeing[first:], target[first:], reason[first:])
     return target, reason
 
 
