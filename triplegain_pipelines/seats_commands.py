@@ -13,6 +13,7 @@ from triplegain_pipelines.settings.models import ModelSettings, Price, SeatSetti
 from triplegain_pipelines.store.seat_overview import SeatActivity, SeatBench
 
 _DAYS = 7
+_NUMBERS = frozenset({"answered", "abstained", "calls", "no forecasts", "cost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def _seat(name: str, models: ModelSettings, activity: list[SeatActivity], benche
     is_set = models.seats[name]
     sits = f"{PROVIDER}/{is_set.baseline}" if models.offline else is_set.model
     own = [one for one in activity if one.seat == name]
-    idle = SeatActivity(name, sits, models.offline, answered=0, abstentions={}, calls=0, cost_usd=Decimal(0))
+    idle = SeatActivity(
+        name, sits, models.offline, answered=0, abstentions={}, calls=0, side_calls=0, cost_usd=Decimal(0)
+    )
     return _Seat(
         name,
         is_set,
@@ -84,7 +87,7 @@ def _show(found: list[_Seat], models: ModelSettings, at: datetime, *, enabled: b
     )
     out.print(f"\nthe last {_DAYS} days, cost in USD")
     _print_table(
-        ("seat", "who sat there", "answered", "abstained", "calls", "cost", "why it abstained"),
+        ("seat", "who sat there", "answered", "abstained", "calls", "no forecasts", "cost", "why it abstained"),
         [_activity_cells(activity) for one in found for activity in (one.lately, *one.before)],
     )
     reasons = {reason for one in found for activity in (one.lately, *one.before) for reason in activity.abstentions}
@@ -95,7 +98,7 @@ def _show(found: list[_Seat], models: ModelSettings, at: datetime, *, enabled: b
 def _print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in {"answered", "abstained", "calls", "cost"} else "left")
+        table.add_column(name, justify="right" if name in _NUMBERS else "left")
     for row in rows:
         table.add_row(*row)
     out.print(table)
@@ -123,6 +126,7 @@ def _activity_cells(one: SeatActivity) -> list[str]:
         str(one.answered),
         str(one.abstained),
         str(one.calls),
+        str(one.side_calls),
         f"{one.cost_usd:.4f}",
         ", ".join(f"{times} {reason}" for reason, times in one.abstentions.items()),
     ]
@@ -171,5 +175,6 @@ def _activity(one: SeatActivity) -> dict[str, object]:
         "abstained": one.abstained,
         "abstentions": dict(one.abstentions),
         "calls": one.calls,
+        "side_calls": one.side_calls,
         "cost_usd": one.cost_usd,
     }

@@ -18,7 +18,7 @@ from triplegain_pipelines.domain.model_budget import LONGEST_CALL, BudgetPeriod,
 from triplegain_pipelines.settings.models import BudgetSettings
 from triplegain_pipelines.store.alerts import AlertLevel, open_alerts
 from triplegain_pipelines.store.budget_alerts import LOST, NEARLY_TAKEN, OVERRUN, REFUSED
-from triplegain_pipelines.store.budgets import open_reservations, read_standings, release, reserve, settle, tend
+from triplegain_pipelines.store.budgets import open_reservations, read_standings, reserve, settle, tend
 from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration
@@ -256,31 +256,17 @@ def test_a_cost_above_the_reservation_is_booked_as_it_is_and_told(connection: ps
     assert alerts(connection) == []
 
 
-def test_a_call_that_never_left_gives_back_what_it_took(connection: psycopg.Connection) -> None:
-    """A6: seats that are benched after they reserved would eat the budget without a call."""
-    assert reserve(connection, call(1), "gpt", ONE, NOON, limits(day="1")) is None
-    release(connection, call(1), NOON)
-    release(connection, call(1), NOON)
-    assert (taken(connection), standing(connection, BudgetPeriod.DAY, None).calls) == (0, 0)
-    assert reserve(connection, call(2), "gpt", ONE, NOON, limits(day="1")) is None
-    settle(connection, call(1), Decimal("0.5"), NOON)
-    assert taken(connection) == Decimal("1.5"), "it left after all, and cost something"
-
-
 def test_what_a_call_cost_is_said_once(connection: psycopg.Connection) -> None:
-    """A6: a cost that can be said again, for a call that was never reserved, or given back, hides money."""
+    """A6: a cost that can be said again, or for a call that was never reserved, hides money."""
     assert reserve(connection, call(1), "gpt", ONE, NOON, limits()) is None
     settle(connection, call(1), Decimal("0.5"), NOON)
     settle(connection, call(1), Decimal("0.50"), NOON + SECOND)
     with pytest.raises(BudgetError, match=r"0\.5 USD are booked"):
         settle(connection, call(1), Decimal("0.1"), NOON)
-    with pytest.raises(BudgetError, match="cannot be given back"):
-        release(connection, call(1), NOON)
     with pytest.raises(BudgetError, match="reserved for before"):
         reserve(connection, call(1), "gpt", ONE, NOON, limits())
-    for act in (lambda: settle(connection, call(9), ONE, NOON), lambda: release(connection, call(9), NOON)):
-        with pytest.raises(BudgetError, match="nothing was reserved"):
-            act()
+    with pytest.raises(BudgetError, match="nothing was reserved"):
+        settle(connection, call(9), ONE, NOON)
     assert taken(connection) == Decimal("0.5")
 
 

@@ -66,7 +66,7 @@ def test_the_newest_decisions_come_with_the_calls_behind_them(database: Database
         make_attempt(
             "qwen",
             number,
-            forecast_id=retried["forecast_id"],
+            conversation_id=retried["forecast_id"],
             snapshot_id=retried["snapshot_id"],
             prompt_hash="p",
             attempt=number,

@@ -12,8 +12,7 @@ from seats_data import AS_OF, DECISIONS, MODELS, POOL, QUORUM, RANGING, SEATS, m
 from triplegain_pipelines.agents.calibration import Slope
 from triplegain_pipelines.agents.calls import Notebook
 from triplegain_pipelines.agents.consensus import decide
-from triplegain_pipelines.agents.conversation import proceed
-from triplegain_pipelines.agents.seats import ask_seats, plan_calls
+from triplegain_pipelines.agents.seats import ask_seats, plan_calls, recall
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.decisions import Action, Decision, ForecastStatus
 from triplegain_pipelines.domain.forecasts import SeatForecast
@@ -66,8 +65,9 @@ def row(call, turn: int, status: CallStatus, **ended) -> ModelCall:
         ("reason_code", "retry_in_seconds", "raw_answer", "parsed", "answered_by", "http_status", "error")
     )
     return ModelCall(
-        call_id=deterministic_id("call", call.forecast_id, turn),
-        forecast_id=call.forecast_id,
+        call_id=deterministic_id("call", call.conversation_id, turn),
+        purpose="forecast",
+        conversation_id=call.conversation_id,
         snapshot_id=call.snapshot_id,
         prompt_hash=call.prompt.prompt_hash,
         template_hash=call.prompt.template_hash,
@@ -100,10 +100,10 @@ def forecast_in(call, state: str) -> SeatForecast:
         behaviour = BEHAVIOURS[state]
         said = {"raw_answer": behaviour.text, "answered_by": behaviour.model or call.names[0]}
         made = [row(call, turn, CallStatus.ANSWERED, **said) for turn in (1, 2)]
-        if isinstance(first := proceed(call, made[:1]), SeatForecast):
+        if (first := recall(call, made[:1])) is not None:
             return first
-    came_to = proceed(call, made)
-    assert isinstance(came_to, SeatForecast)
+    came_to = recall(call, made)
+    assert came_to is not None
     return came_to
 
 

@@ -121,7 +121,8 @@ def test_same_question_gets_the_same_answer():
 def test_each_failure_is_an_abstention_with_its_reason(faults):
     """A4: a failed model that becomes HOLD or disappears would shift the vote unseen."""
     models = ("faulty/slow", "faulty/prose", "faulty/range", "faulty/down", "faulty/crashes", "faulty/impostor")
-    forecasts = ask(calls_for(*models, deadline=1.0))
+    # The slow one never answers; the others have seconds, of which a busy machine may need more than one.
+    forecasts = ask([*calls_for(*models, deadline=1.0)[:1], *calls_for(*models, deadline=3.0)[1:]])
     assert [one.reason_code for one in forecasts] == [
         ReasonCode.SEAT_TIMEOUT,
         ReasonCode.SEAT_SCHEMA,
@@ -222,7 +223,7 @@ def test_disabled_models_are_not_called(faults):
     assert {one.reason_code for one in ask(off)} == {ReasonCode.SEATS_DISABLED}
     assert faults.conversations == []
     # Other ids: an abstention of yesterday must not be taken for today's answer.
-    assert not {call.forecast_id for call in off} & {call.forecast_id for call in on}
+    assert not {call.conversation_id for call in off} & {call.conversation_id for call in on}
 
 
 def test_unstorable_text_is_replaced(faults, monkeypatch):

@@ -49,16 +49,17 @@ def told(number: int, forecast: SeatForecast, **changes: object) -> SeatForecast
     return replace(forecast, forecast_id=identity, prompt_hash=PROMPT.prompt_hash, **changes)
 
 
-def called(number: int, status: CallStatus, cost: str, age: timedelta = HOUR, model: str = GPT.model) -> ModelCall:
-    return ModelCall(
+def called(number: int, status: CallStatus, cost: str, age: timedelta = HOUR, **changes: object) -> ModelCall:
+    call = ModelCall(
         call_id=deterministic_id("call", "overview", number),
-        forecast_id=deterministic_id("forecast", "overview", 1),
+        purpose="forecast",
+        conversation_id=deterministic_id("forecast", "overview", 1),
         snapshot_id=make_snapshot().snapshot_id,
         prompt_hash=PROMPT.prompt_hash,
         template_hash=PROMPT.template_hash,
         seat="gpt",
         vendor="openai",
-        model=model,
+        model=GPT.model,
         baseline=False,
         code_version="test",
         parameters={},
@@ -79,6 +80,7 @@ def called(number: int, status: CallStatus, cost: str, age: timedelta = HOUR, mo
         http_status=None,
         error=None,
     )
+    return replace(call, **changes)
 
 
 @pytest.fixture
@@ -97,6 +99,7 @@ def lively(database: Database) -> Database:
         called(3, CallStatus.SENT, "0"),
         called(4, CallStatus.WITHHELD, "0"),
         called(5, CallStatus.ANSWERED, "9", age=WEEK + HOUR),
+        called(6, CallStatus.ANSWERED, "0.01", purpose="headline tones", snapshot_id=None),
     ]
     with database.connection() as connection:
         store_snapshot(connection)
@@ -115,9 +118,9 @@ def test_what_a_seat_did_is_counted_for_the_model_that_sat_there(lively: Databas
         model, baseline = sorted(read_activity(connection, NOW - WEEK, NOW + HOUR), key=lambda one: one.baseline)
         assert read_activity(connection, NOW - 3 * WEEK, NOW - 2 * WEEK) == []
         benched, other = read_benches(connection)
-    assert (model.model, model.answered, model.abstained, model.calls) == (GPT.model, 1, 3, 3)
+    assert (model.model, model.answered, model.abstained, model.calls, model.side_calls) == (GPT.model, 1, 3, 4, 1)
     assert list(model.abstentions.items()) == [(ReasonCode.SEAT_TIMEOUT, 2), (ReasonCode.SEAT_BUDGET, 1)]
-    assert model.cost_usd == Decimal("0.43"), "the call whose end nobody saw counts with its worst case"
+    assert model.cost_usd == Decimal("0.44"), "side questions count, and the worst case of a call with no end"
     assert (baseline.answered, baseline.abstained, baseline.calls, baseline.cost_usd) == (1, 0, 0, 0)
     assert (benched.seat, benched.failures, benched.benched_until) == ("gpt", 2, NOW + HOUR)
     assert other.benched_until is None
@@ -160,7 +163,7 @@ def test_a_person_cannot_take_a_baseline_for_a_model(
     words = " ".join(done.stdout.split())
     assert ("baselines sit in all six seats" in words) is offline
     assert words.count("baseline momentum") == offline
-    assert "gpt baseline offline/momentum 1 0 0 0.0000" in words
-    assert f"gpt {GPT.model} 1 3 3 0.4300 2 SEAT_TIMEOUT, 1 SEAT_BUDGET" in words
+    assert "gpt baseline offline/momentum 1 0 0 0 0.0000" in words
+    assert f"gpt {GPT.model} 1 3 4 1 0.4400 2 SEAT_TIMEOUT, 1 SEAT_BUDGET" in words
     assert ("2 failed in a row" in words) is not offline
     assert f"SEAT_BUDGET {ReasonCode.SEAT_BUDGET.meaning}" in words

@@ -68,8 +68,8 @@ def calls_about(snapshots, models, *seats):
 
 def rows_of(database, calls):
     with database.connection() as connection:
-        found = read_calls(connection, [call.forecast_id for call in calls])
-    return [row for call in calls for row in found.get(call.forecast_id, [])]
+        found = read_calls(connection, [call.conversation_id for call in calls])
+    return [row for call in calls for row in found.get(call.conversation_id, [])]
 
 
 def test_every_turn_is_a_row(database, apis: ModelApis):
@@ -102,7 +102,7 @@ def test_baselines_are_rows_too(database):
     calls = calls_about(snapshots_of(database, 2), MODELS)
     forecasts = hear_seats(database, calls)
     rows = rows_of(database, calls)
-    assert [one.forecast_id for one in rows] == [one.forecast_id for one in forecasts]
+    assert [one.conversation_id for one in rows] == [one.forecast_id for one in forecasts]
     assert {(one.baseline, one.cost_usd, one.status) for one in rows} == {(True, 0, CallStatus.ANSWERED)}
     assert [one.raw_answer for one in rows] == [one.raw_answer for one in forecasts]
     with database.connection() as connection:

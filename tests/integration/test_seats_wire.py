@@ -6,8 +6,9 @@ import pytest
 from model_apis import GOOD, Behaviour, ModelApis, model_apis
 from seats_data import MODELS, SEATS, make_prompt, make_snapshot
 
-from triplegain_pipelines.agents.answer import SeatAnswer, response_format
+from triplegain_pipelines.agents.answer import SeatAnswer
 from triplegain_pipelines.agents.calls import Notebook
+from triplegain_pipelines.agents.schemas import response_format
 from triplegain_pipelines.agents.seats import ask_seats, plan_calls
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.decisions import ForecastStatus
@@ -60,7 +61,7 @@ def test_each_provider_takes_what_it_is_sent(apis: ModelApis):
     }
     assert all(one.parsed == SeatAnswer.model_validate_json(GOOD).model_dump(mode="json") for one in calls)
     openai, xai, deepseek, ollama = (apis.requests[one][0] for one in ("openai", "xai", "deepseek", "ollama"))
-    assert openai["response_format"] == xai["response_format"] == response_format()
+    assert openai["response_format"] == xai["response_format"] == response_format(SeatAnswer)
     assert openai["max_completion_tokens"] == SEATS["gpt"].max_tokens
     assert openai["reasoning_effort"] == "low"
     assert xai["max_tokens"] == SEATS["grok"].max_tokens

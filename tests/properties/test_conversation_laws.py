@@ -29,7 +29,8 @@ CALL = plan_calls(
 )[0]
 SENT = ModelCall(
     call_id=deterministic_id("call", "one"),
-    forecast_id=CALL.forecast_id,
+    purpose="forecast",
+    conversation_id=CALL.conversation_id,
     snapshot_id=CALL.snapshot_id,
     prompt_hash=CALL.prompt.prompt_hash,
     template_hash=CALL.prompt.template_hash,

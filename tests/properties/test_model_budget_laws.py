@@ -1,4 +1,4 @@
-"""Whatever calls are reserved, settled, given back or lost, in whatever order: reservations never pass a limit."""
+"""Whatever calls are reserved, settled or lost, in whatever order: reservations never pass a limit."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.model_budget import LONGEST_CALL
 from triplegain_pipelines.settings.models import BudgetSettings
-from triplegain_pipelines.store.budgets import read_standings, release, reserve, settle, tend
+from triplegain_pipelines.store.budgets import read_standings, reserve, settle, tend
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,6 @@ limits_of = st.builds(BudgetSettings, day_usd=cents, month_usd=cents, seat_day_u
 one_step = st.one_of(
     st.tuples(st.just("reserve"), st.sampled_from(SEATS), cents),
     st.tuples(st.just("settle"), st.integers(0, 20), st.integers(0, 100)),
-    st.tuples(st.just("release"), st.integers(0, 20)),
     st.tuples(st.just("wait"), st.sampled_from([9, 11, 70])),
 )
 every_example = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,11 +63,8 @@ class Paper:
             self.reserve(*rest)
         elif rest[0] < len(self.calls) and self.calls[rest[0]].cost is None:
             call, identity = self.calls[rest[0]], deterministic_id("law", rest[0])
-            call.cost = call.worst * rest[1] / 100 if kind == "settle" else Decimal(0)
-            if kind == "settle":
-                settle(self.connection, identity, call.cost, self.at)
-            else:
-                release(self.connection, identity, self.at)
+            call.cost = call.worst * rest[1] / 100
+            settle(self.connection, identity, call.cost, self.at)
 
     def reserve(self, seat: str, worst: Decimal) -> None:
         """Reserve where the list says that there is room, and see that the database says the same."""

@@ -1,6 +1,6 @@
 """An order that went the whole way, on evidence that was gathered from stored candles by the real parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -14,9 +14,9 @@ from triplegain_pipelines.agents.answer import SeatAnswer
 from triplegain_pipelines.agents.calibration import Slope
 from triplegain_pipelines.agents.consensus import decide
 from triplegain_pipelines.agents.evidence import assess
+from triplegain_pipelines.agents.headline_tones import score_snapshots, sentiment_version
 from triplegain_pipelines.agents.prompt import render_prompt
 from triplegain_pipelines.agents.regime import REGIME_VERSION
-from triplegain_pipelines.agents.sentiment import SENTIMENT_VERSION
 from triplegain_pipelines.agents.technical import TECHNICAL_VERSION
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.clock import ReplayClock
@@ -35,6 +35,7 @@ from triplegain_pipelines.operations.rolling import roll_up_days
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.operations.snapshot_again import STEP
 from triplegain_pipelines.settings import CONFIG, Environment, load_settings
+from triplegain_pipelines.settings.models import ModelSettings
 from triplegain_pipelines.store.candles import upsert_candles
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.decisions import save_decisions
@@ -91,14 +92,15 @@ def roll_up(database: Database, frame: pl.DataFrame, venue: str = MARKET) -> Non
     roll_up_days(database, venue, BTC, floor_to(first, DAY), floor_to(last, DAY) + DAY)
 
 
-def make_decision(database: Database) -> Decided:
-    """Gather the evidence of what is stored, decide to buy, and trade."""
+def make_decision(database: Database, models: ModelSettings = CONFIGURED.models) -> Decided:
+    """Gather the evidence of what is stored, decide to buy, and trade. `models` says who scores the headlines."""
     clock = ReplayClock(AS_OF)
     session = Session(ACCOUNT, MARKET, (BTC,), replay=True, settings=CONFIGURED, clock=clock)
     work_out(database, session, DECIDED_AT, DECIDED_AT + MINUTE)
     evidence = gather(database, session, BTC, DECIDED_AT, DECIDED_AT + MINUTE)
     [snapshot] = evidence.snapshots
-    signals = assess(snapshot)
+    scored = score_snapshots(database, [snapshot], models, llm_enabled=True)
+    signals = replace(assess(snapshot), sentiment=scored[snapshot.snapshot_id])
     prompt = render_prompt(snapshot, signals)
     forecasts = [sure_of_a_rise(seat, snapshot.snapshot_id, prompt.prompt_hash) for seat in _SEATS]
     decision = decide(
@@ -110,6 +112,7 @@ def make_decision(database: Database) -> Decided:
         quorum=CONFIGURED.models.quorum,
         pool=CONFIGURED.models.pool,
         decisions=CONFIGURED.profile.decisions,
+        sentiment=sentiment_version(models),
     )
     assert decision.action is Action.BUY
     with database.connection() as connection:
@@ -117,7 +120,7 @@ def make_decision(database: Database) -> Decided:
         save_snapshots(connection, [snapshot])
         save_technical_signals(connection, TECHNICAL_VERSION, {snapshot.snapshot_id: signals.technical})
         save_regime_signals(connection, REGIME_VERSION, {snapshot.snapshot_id: signals.regime})
-        save_sentiment_signals(connection, SENTIMENT_VERSION, {snapshot.snapshot_id: signals.sentiment})
+        save_sentiment_signals(connection, sentiment_version(models), scored)
         save_forecasts(connection, [prompt], forecasts)
         save_decisions(connection, [decision])
     floor = trading_floor(database, clock=ReplayClock(AS_OF))

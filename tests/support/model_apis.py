@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -30,9 +30,12 @@ _TOKENS_IN, _TOKENS_OUT, _THOUGHT = 1000, 100, 50
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a server meets one request: with an answer, an error status, silence, or half an answer."""
+    """How a server meets one request: with an answer, an error status, silence, or half an answer.
 
-    text: str = GOOD
+    `text` may be made from the request.
+    """
+
+    text: str | Callable[[Body], str] = GOOD
     status: int = 200
     retry_after: str | None = None
     silent: bool = False
@@ -117,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         if behaviour.status != 200:
             extra = {} if behaviour.retry_after is None else {"retry-after": behaviour.retry_after}
             return self._send(behaviour.status, _error(vendor, behaviour.error), extra)
+        if callable(behaviour.text):
+            behaviour = replace(behaviour, text=behaviour.text(body))
         return self._send(200, _ANSWERS[vendor](body, behaviour), cut_off=behaviour.cut_off)
 
     def _send(self, status: int, body: Body, extra: Mapping[str, str] | None = None, *, cut_off: bool = False) -> None:

@@ -166,7 +166,8 @@ def make_attempt(seat: str, number: int, **changes: Any) -> ModelCall:
     """A call that a provider answered."""
     call = ModelCall(
         call_id=UUID(int=number),
-        forecast_id=UUID(int=number),
+        purpose="forecast",
+        conversation_id=UUID(int=number),
         snapshot_id=UUID(int=1),
         prompt_hash="prompt",
         template_hash=TEMPLATE,

@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from triplegain_pipelines.agents.answer import SeatAnswer, response_format, schema_text
+from triplegain_pipelines.agents.answer import SeatAnswer
+from triplegain_pipelines.agents.schemas import response_format, schema_text
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.forecasts import SeatForecast
 
@@ -27,8 +28,8 @@ GOOD = {
 def test_prompt_provider_and_validator_have_one_schema():
     """A4: a prompt that asks for one shape and a validator that wants another makes every answer an abstention."""
     from_validator = SeatAnswer.model_json_schema()
-    assert json.loads(schema_text()) == from_validator
-    assert response_format()["json_schema"]["schema"] == from_validator
+    assert json.loads(schema_text(SeatAnswer)) == from_validator
+    assert response_format(SeatAnswer)["json_schema"]["schema"] == from_validator
     assert from_validator["additionalProperties"] is False
     assert sorted(from_validator["required"]) == sorted(from_validator["properties"])
 

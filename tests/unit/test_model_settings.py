@@ -7,7 +7,14 @@ from pydantic import ValidationError
 from seats_data import MODELS, SEATS
 
 from triplegain_pipelines.domain.model_budget import LONGEST_CALL
-from triplegain_pipelines.settings.models import AnswerFormat, BudgetSettings, SeatSettings
+from triplegain_pipelines.settings import CONFIG, Environment, load_settings
+from triplegain_pipelines.settings.models import (
+    AnswerFormat,
+    BudgetSettings,
+    ModelSettings,
+    NarrativeSettings,
+    SeatSettings,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -53,3 +60,21 @@ def test_a_budget_that_limits_nothing_is_refused(change: dict[str, object]) -> N
     """A6: a comparison with NaN is always false, so nothing would ever be over it."""
     with pytest.raises(ValidationError):
         BudgetSettings.model_validate({**MODELS.budget.model_dump(), **change})
+
+
+@pytest.mark.parametrize("change", [{"narratives": {"writer": "gtp"}}, {"sentiment": {"scorer": "gtp"}}], ids=str)
+def test_a_side_question_to_nobody_is_refused(change: dict[str, object]) -> None:
+    """A8: a seat that is misspelt would leave the template in place for ever, and nobody would know why."""
+    with pytest.raises(ValidationError, match="gtp"):
+        ModelSettings.model_validate({**MODELS.model_dump(), **change})
+
+
+def test_who_words_reports_is_no_other_configuration() -> None:
+    """A8: a validation for live trading must not lapse, nor a replay get another account, over the style of a page."""
+    settings = load_settings(Environment(profile="demo"), CONFIG)
+
+    def changed(**change: object) -> str:
+        return settings.model_copy(update={"models": settings.models.model_copy(update=change)}).config_hash
+
+    assert changed(narratives=NarrativeSettings(writer="gpt")) == settings.config_hash
+    assert changed(offline=False) != settings.config_hash

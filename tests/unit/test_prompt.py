@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from seats_data import AS_OF, RANGING, make_prompt, make_snapshot, market_snapshot
 
-from triplegain_pipelines.agents.answer import schema_text
+from triplegain_pipelines.agents.answer import SeatAnswer
 from triplegain_pipelines.agents.evidence import assess
 from triplegain_pipelines.agents.offline import _evidence
 from triplegain_pipelines.agents.prompt import render_prompt, template_hash
+from triplegain_pipelines.agents.schemas import schema_text
 from triplegain_pipelines.domain.canonical import canonical_json, content_hash
 from triplegain_pipelines.market.headlines import Headline
 
@@ -41,9 +42,9 @@ def test_signals_are_part_of_the_question():
 def test_schema_and_rule_about_headlines_are_in_the_system_text():
     """M6: without the rule a headline could be read as an instruction."""
     system_text = make_prompt(make_snapshot()).system_text
-    assert schema_text() in system_text
+    assert schema_text(SeatAnswer) in system_text
     assert "never an instruction" in system_text
-    assert "$" not in system_text.replace(schema_text(), "")
+    assert "$" not in system_text.replace(schema_text(SeatAnswer), "")
 
 
 def test_evidence_block_is_the_snapshot_and_the_signals():

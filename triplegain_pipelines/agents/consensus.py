@@ -118,13 +118,14 @@ def decide(
     quorum: Quorum,
     pool: PoolSettings,
     decisions: DecisionSettings,
+    sentiment: str = SENTIMENT_VERSION,
 ) -> Decision:
     """What the seats' forecasts about `snapshot` come to for `account`.
 
     Without a complete snapshot or a quorum the decision is to HOLD: no new risk, while stops, targets and a person
     still end positions. A majority of the answers for CLOSE closes; below the quorum it takes a majority of all six
     seats, of however few vendors. Else the pooled probability decides: BUY or SELL at or beyond the dead band around
-    0.5, HOLD within it.
+    0.5, HOLD within it. `sentiment` is the version of the sentiment signal that the seats were shown.
 
     Raises:
         DataError: there is not exactly one forecast, answered or abstained, for each of six seats.
@@ -169,7 +170,7 @@ def decide(
         atr=snapshot.atr,
         explanation=_explain(seats, pooled, slope, p_up, (action, reason), pool.clip),
         code_version=CONSENSUS_VERSION,
-        code_versions={**_code_versions(snapshot, seats), SETTINGS: settings_text(quorum, pool)},
+        code_versions={**_code_versions(snapshot, sentiment, seats), SETTINGS: settings_text(quorum, pool)},
     )
 
 
@@ -256,13 +257,13 @@ def _said(one: SeatForecast) -> str:
     return f"- {name} says {one.action.value}, {one.p_up_4h:.0%} up in 4 hours: {one.reasoning}"
 
 
-def _code_versions(snapshot: Snapshot, seats: Sequence[SeatForecast]) -> Mapping[str, str]:
+def _code_versions(snapshot: Snapshot, sentiment: str, seats: Sequence[SeatForecast]) -> Mapping[str, str]:
     return {
         "indicators": INDICATORS_VERSION,
         "snapshot": snapshot.code_version,
         "technical": TECHNICAL_VERSION,
         "regime": REGIME_VERSION,
-        "sentiment": SENTIMENT_VERSION,
+        "sentiment": sentiment,
         "template": template_hash(),
         "seats": ", ".join(sorted({one.code_version for one in seats})),
         "calibration": CALIBRATION_VERSION,

@@ -1,21 +1,19 @@
-"""A conversation with a seat as a pure function of the calls made so far: what is asked next, or what it forecast.
+"""A conversation with a seat as a pure function of the calls made so far: what is asked next, or what it answered.
 
-Who makes the calls is in `seats`. Stored calls give the same forecast as fresh ones, without a network, because both
+Who makes the calls is in `asking`. Stored calls give the same answer as fresh ones, without a network, because both
 go through here.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from triplegain_pipelines.agents.answer import SeatAnswer, reason_of
+from triplegain_pipelines.agents.schemas import AnswerT, reason_of
 from triplegain_pipelines.agents.seat_calls import SeatCall
-from triplegain_pipelines.domain.decisions import ForecastStatus
-from triplegain_pipelines.domain.forecasts import SeatForecast
 from triplegain_pipelines.domain.model_calls import CallStatus, ModelCall
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.secrets import redacted
@@ -38,14 +36,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Why what came back is no forecast."""
+    """Why what came back is no answer."""
 
     reason: ReasonCode
     words: str
 
 
-def proceed(call: SeatCall, made: Sequence[ModelCall]) -> Question | SeatForecast:
-    """What to ask after the calls `made`, or the forecast where the conversation is over.
+def proceed(call: SeatCall[AnswerT], made: Sequence[ModelCall]) -> Question | AnswerT | NoAnswer:
+    """What to ask after the calls `made`; where the conversation is over, the answer or why there is none.
 
     A call whose end nobody saw is asked again: it is not known to have been answered.
     """
@@ -58,24 +56,20 @@ def proceed(call: SeatCall, made: Sequence[ModelCall]) -> Question | SeatForecas
         return Question(last.turn, last.attempt + 1, _messages(call, made))
     if last.retry_in_seconds is not None:
         return Question(last.turn, last.attempt + 1, _messages(call, made), last.retry_in_seconds)
-    return abstention(call, made, last.reason_code or ReasonCode.SEAT_PROVIDER_ERROR)
+    return NoAnswer(last.reason_code or ReasonCode.SEAT_PROVIDER_ERROR, last.error or "")
 
 
-def judge(call: SeatCall, text: str, answered_by: str | None) -> SeatAnswer | NoAnswer:
+def judge(call: SeatCall[AnswerT], text: str, answered_by: str | None) -> AnswerT | NoAnswer:
     """The answer in `text`, or why it is none. What another model says is never this seat's answer."""
     if not _same_model(call.names, answered_by):
         asked = call.names[0]
         return NoAnswer(ReasonCode.SEAT_WRONG_MODEL, f"{asked} was asked, and {answered_by or 'nobody'} answered")
     try:
-        answer = SeatAnswer.model_validate_json(text)
+        answer = call.answer.model_validate_json(text)
     except ValidationError as error:
         return NoAnswer(reason_of(error), in_words(error))
-    return answer.model_copy(update={"reasoning": storable(answer.reasoning)})
-
-
-def abstention(call: SeatCall, made: Sequence[ModelCall], reason: ReasonCode) -> SeatForecast:
-    """The abstention of a seat after the calls `made`."""
-    return _forecast(call, made, None, reason)
+    cleaned: AnswerT = _all_storable(answer)
+    return cleaned
 
 
 def in_words(error: ValidationError) -> str:
@@ -89,23 +83,31 @@ def storable(text: str) -> str:
     return redacted(text.replace("\0", "�").encode(errors="replace").decode())
 
 
-def _after_answer(call: SeatCall, made: Sequence[ModelCall], last: ModelCall) -> Question | SeatForecast:
+def _all_storable(value: Any) -> Any:  # noqa: ANN401 - any value of an answer
+    """`value` with every text inside it storable: what JSON had escaped was none of the text's characters before."""
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _all_storable(one) for name, one in value})
+    if isinstance(value, list | tuple):
+        return type(value)(_all_storable(one) for one in value)
+    # An enumeration's member is a text too, and stays a member.
+    return storable(value) if type(value) is str else value
+
+
+def _after_answer(call: SeatCall[AnswerT], made: Sequence[ModelCall], last: ModelCall) -> Question | AnswerT | NoAnswer:
     answer = judge(call, last.raw_answer or "", last.answered_by)
-    if isinstance(answer, SeatAnswer):
-        return _forecast(call, made, answer, None)
-    if answer.reason in _REPAIRABLE and last.turn < _TURNS:
+    if isinstance(answer, NoAnswer) and answer.reason in _REPAIRABLE and last.turn < _TURNS:
         return Question(last.turn + 1, 1, _messages(call, made))
-    return abstention(call, made, answer.reason)
+    return answer
 
 
-def _opening(call: SeatCall) -> tuple[Mapping[str, str], ...]:
+def _opening(call: SeatCall[AnswerT]) -> tuple[Mapping[str, str], ...]:
     return (
         {"role": "system", "content": call.prompt.system_text},
         {"role": "user", "content": call.prompt.user_text},
     )
 
 
-def _messages(call: SeatCall, made: Sequence[ModelCall]) -> tuple[Mapping[str, str], ...]:
+def _messages(call: SeatCall[AnswerT], made: Sequence[ModelCall]) -> tuple[Mapping[str, str], ...]:
     messages = list(_opening(call))
     for one in made:
         if one.status is CallStatus.ANSWERED:
@@ -127,31 +129,3 @@ def _same_model(names: Sequence[str], answered_by: str | None) -> bool:
 @cache
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(f"({'|'.join(map(re.escape, names))}){_DATED}")
-
-
-def _forecast(
-    call: SeatCall, made: Sequence[ModelCall], answer: SeatAnswer | None, reason: ReasonCode | None
-) -> SeatForecast:
-    said = dict(answer) if answer else dict.fromkeys(SeatAnswer.model_fields)
-    spoken = [one.raw_answer for one in made if one.raw_answer is not None]
-    return SeatForecast(
-        forecast_id=call.absence_id if reason is ReasonCode.SEAT_NOT_RECORDED else call.forecast_id,
-        snapshot_id=call.snapshot_id,
-        prompt_hash=call.prompt.prompt_hash,
-        seat=call.seat,
-        vendor=call.vendor,
-        model=call.model,
-        baseline=call.baseline,
-        code_version=call.code_version,
-        parameters=call.parameters,
-        status=ForecastStatus.ANSWERED if answer else ForecastStatus.ABSTAINED,
-        reason_code=reason,
-        raw_answer=spoken[-1] if spoken else None,
-        error=made[-1].error if made and reason else None,
-        turns=made[-1].turn if made else 0,
-        input_tokens=sum(one.input_tokens for one in made),
-        output_tokens=sum(one.output_tokens for one in made),
-        cost_usd=sum((one.cost_usd for one in made), Decimal(0)),
-        latency_ms=sum(one.latency_ms for one in made),
-        **said,
-    )

@@ -18,8 +18,8 @@ from triplegain_pipelines.agents.answer import FIRST_HORIZON_HOURS
 from triplegain_pipelines.agents.calibration import Slope, effective_count, fit_slope
 from triplegain_pipelines.agents.calls import Notebook, StoredBook
 from triplegain_pipelines.agents.consensus import decide
-from triplegain_pipelines.agents.conversation import abstention
-from triplegain_pipelines.agents.seats import SeatCall, ask_seats, recall
+from triplegain_pipelines.agents.headline_tones import sentiment_version
+from triplegain_pipelines.agents.seats import ForecastCall, abstention, ask_seats, recall
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.evidence import RegimeSignal, Snapshot
 from triplegain_pipelines.domain.forecasts import PooledForecast, SeatForecast
@@ -28,7 +28,7 @@ from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.settings.models import ModelSettings, PoolSettings
 from triplegain_pipelines.settings.profile import DecisionSettings
 from triplegain_pipelines.store.database import Database
-from triplegain_pipelines.store.forecasts import read_forecasts, save_forecasts
+from triplegain_pipelines.store.forecasts import read_forecasts, save_forecasts, save_prompts
 from triplegain_pipelines.store.model_calls import read_calls, save_calls
 
 _HORIZON = timedelta(hours=FIRST_HORIZON_HOURS)
@@ -48,7 +48,7 @@ class Hearing:
 
 
 def hear_seats(
-    database: Database, calls: Sequence[SeatCall], models: ModelSettings | None = None
+    database: Database, calls: Sequence[ForecastCall], models: ModelSettings | None = None
 ) -> list[SeatForecast]:
     """The forecast of each call, in order: what is stored already, and the rest asked for and stored.
 
@@ -66,14 +66,14 @@ def hear_seats(
         SeatBusyError: another process is asking the same at this moment.
         ValueError: a model would be asked, and `models` is None.
     """
-    wanted = {call.forecast_id: call for call in calls}
+    wanted = {call.conversation_id: call for call in calls}
     with database.connection() as connection:
         heard = {one.forecast_id: one for one in read_forecasts(connection, list(wanted))}
     missing = [call for identity, call in wanted.items() if identity not in heard]
     for start in range(0, len(missing), _CALLS_PER_SAVE):
         batch = missing[start : start + _CALLS_PER_SAVE]
         heard.update(_hear(database, batch, models))
-    return [heard[call.forecast_id] for call in calls]
+    return [heard[call.conversation_id] for call in calls]
 
 
 def deliberate(
@@ -97,7 +97,7 @@ def deliberate(
         history: the account's pooled forecasts from before the first hearing.
         outcomes: `symbol`, `as_of`, `horizon_hours`, `settled_at`, `went_up` of all places in `history` and
             `hearings` that have settled; unsettled ones are missing.
-        models: quorum and pool.
+        models: quorum, pool and who scores headlines.
         decisions: interval and validity.
     """
     record = _Record(history, settlements_of(outcomes), decisions.interval, models.pool)
@@ -115,6 +115,7 @@ def deliberate(
                 quorum=models.quorum,
                 pool=models.pool,
                 decisions=decisions,
+                sentiment=sentiment_version(models),
             )
             made.append(decision)
             if decision.quorum_met:
@@ -122,21 +123,21 @@ def deliberate(
     return made
 
 
-def _hear(database: Database, batch: Sequence[SeatCall], models: ModelSettings | None) -> dict[UUID, SeatForecast]:
+def _hear(database: Database, batch: Sequence[ForecastCall], models: ModelSettings | None) -> dict[UUID, SeatForecast]:
     """The forecasts of `batch`, stored, by the identity of their call."""
     prompts = [call.prompt for call in batch]
     made = _made_before(database, batch)
     recalled = [call for call in batch if call.recorded_only]
     asked = [call for call in batch if not call.recorded_only]
     notes = Notebook()
-    answers = [_recall(call, made.get(call.forecast_id, ())) for call in recalled]
+    answers = [_recall(call, made.get(call.conversation_id, ())) for call in recalled]
     if any(not call.baseline for call in asked) and models is not None:
         answers += ask_seats(asked, StoredBook(database, models.budget, models.bench), made)
     elif all(call.baseline for call in asked):
         answers += ask_seats(asked, notes)
     else:
         answers += ask_seats(asked)
-    by_call = dict(zip((call.forecast_id for call in (*recalled, *asked)), answers, strict=True))
+    by_call = dict(zip((call.conversation_id for call in (*recalled, *asked)), answers, strict=True))
     with database.connection() as connection:
         save_forecasts(connection, prompts, answers)
         save_calls(connection, notes.calls)
@@ -145,20 +146,20 @@ def _hear(database: Database, batch: Sequence[SeatCall], models: ModelSettings |
     return {identity: stored[answer.forecast_id] for identity, answer in by_call.items()}
 
 
-def _made_before(database: Database, batch: Sequence[SeatCall]) -> dict[UUID, list[ModelCall]]:
+def _made_before(database: Database, batch: Sequence[ForecastCall]) -> dict[UUID, list[ModelCall]]:
     """Calls of models that are stored without their forecast. The prompts are stored: calls refer to them."""
     of_models = [call for call in batch if not call.baseline]
     if not of_models:
         return {}
     with database.connection() as connection:
-        save_forecasts(connection, [call.prompt for call in of_models], [])
-        return read_calls(connection, [call.forecast_id for call in of_models])
+        save_prompts(connection, [call.prompt for call in of_models])
+        return read_calls(connection, [call.conversation_id for call in of_models])
 
 
-def _recall(call: SeatCall, made: Sequence[ModelCall]) -> SeatForecast:
+def _recall(call: ForecastCall, made: Sequence[ModelCall]) -> SeatForecast:
     if not call.parameters["llm_enabled"]:
-        return abstention(call, (), ReasonCode.SEATS_DISABLED)
-    return recall(call, made) or abstention(call, (), ReasonCode.SEAT_NOT_RECORDED)
+        return abstention(call, ReasonCode.SEATS_DISABLED)
+    return recall(call, made) or abstention(call, ReasonCode.SEAT_NOT_RECORDED)
 
 
 class _Record:

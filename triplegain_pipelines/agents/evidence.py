@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from triplegain_pipelines.agents.regime import classify_regime
-from triplegain_pipelines.agents.sentiment import score_headlines
+from triplegain_pipelines.agents.sentiment import SeatReading, score_headlines
 from triplegain_pipelines.agents.snapshot import build_snapshot
 from triplegain_pipelines.agents.technical import assess_technicals
 from triplegain_pipelines.agents.window import Window, read_window, window
@@ -81,9 +81,9 @@ def gather_evidence(
     return Evidence(tuple(readings), tuple(snapshots))
 
 
-def assess(snapshot: Snapshot) -> Signals:
-    """What the three agents that are code say about `snapshot`."""
-    return Signals(assess_technicals(snapshot), classify_regime(snapshot), score_headlines(snapshot))
+def assess(snapshot: Snapshot, reading: SeatReading | None = None) -> Signals:
+    """What the three agents that are code say about `snapshot`, with what a seat said of its headlines if one did."""
+    return Signals(assess_technicals(snapshot), classify_regime(snapshot), score_headlines(snapshot, reading))
 
 
 def _in_order(timeframe: Timeframe, symbol: str, frame: pl.DataFrame) -> pl.DataFrame:

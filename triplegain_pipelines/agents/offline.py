@@ -49,7 +49,7 @@ def _evidence(question: str) -> dict[str, Any]:
     _, opened, rest = question.partition(EVIDENCE_OPENS)
     document, closed, _ = rest.rpartition(EVIDENCE_CLOSES)
     if not (opened and closed):
-        msg = "the prompt holds no evidence block between ```json and ```; prompts/user.md must have one"
+        msg = "the prompt holds no evidence block between ```json and ```; prompts/forecast_user.md must have one"
         raise InputError(msg)
     evidence: dict[str, Any] = json.loads(document)
     return evidence

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from pydantic import BaseModel
+
 from triplegain_pipelines.agents import offline
-from triplegain_pipelines.agents.answer import SeatAnswer, answering_tool, response_format
 from triplegain_pipelines.agents.baselines import BASELINES
 from triplegain_pipelines.agents.conversation import storable
+from triplegain_pipelines.agents.schemas import answering_tool, response_format
 from triplegain_pipelines.domain.secrets import remember
 from triplegain_pipelines.settings.models import AnswerFormat
 
@@ -67,13 +69,16 @@ class ProviderError(Exception):
         self.left = left
 
 
-async def complete(model: str, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]) -> Reply:
+async def complete(
+    model: str, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any], answer: type[BaseModel]
+) -> Reply:
     """One answer of `model`. Cancelling it closes the connection.
 
     Args:
         model: with litellm's prefix of the provider.
         messages: the conversation, as the API of OpenAI has it.
         parameters: `max_tokens`, and of a real model `answer_format` and `reasoning`.
+        answer: the class whose schema the answer is held to.
 
     Raises:
         TimeoutError: litellm gave up before the caller did.
@@ -88,7 +93,7 @@ async def complete(model: str, messages: Sequence[Mapping[str, str]], parameters
             max_tokens=parameters["max_tokens"],
             num_retries=0,
             max_retries=0,
-            **_asked_for(parameters),
+            **_asked_for(parameters, answer),
         )
         return _reply(response)
     except Exception as error:  # noqa: BLE001 - whatever a provider raises, it is a refusal with words
@@ -121,17 +126,17 @@ def _introduce(model: str) -> None:
         known[model] = {**_FREE, "litellm_provider": provider}
 
 
-def _asked_for(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _asked_for(parameters: Mapping[str, Any], answer: type[BaseModel]) -> dict[str, Any]:
     form = AnswerFormat(parameters.get("answer_format", AnswerFormat.JSON_SCHEMA))
     asked: dict[str, Any]
     if form is AnswerFormat.TOOL:
-        chosen = {"type": "function", "function": {"name": SeatAnswer.__name__}}
+        chosen = {"type": "function", "function": {"name": answer.__name__}}
         # Without the last, litellm looks for tools of its proxy, with a library that does not come with it.
-        asked = {"tools": [answering_tool()], "tool_choice": chosen, "_skip_mcp_handler": True}
+        asked = {"tools": [answering_tool(answer)], "tool_choice": chosen, "_skip_mcp_handler": True}
     elif form is AnswerFormat.JSON_OBJECT:
         asked = {"response_format": {"type": "json_object"}}
     else:
-        asked = {"response_format": response_format()}
+        asked = {"response_format": response_format(answer)}
     if parameters.get("reasoning") is not None:
         asked["reasoning_effort"] = parameters["reasoning"]
     return asked

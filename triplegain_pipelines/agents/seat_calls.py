@@ -1,34 +1,42 @@
-"""What six seats are asked about one snapshot: one call each, whose identity is known before it is made."""
+"""What a seat is asked: one call each, whose identity is known before it is made.
+
+Six calls about a snapshot are forecasts; a call that is about none is a side question (`errands`).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID
 
 from triplegain_pipelines.agents import offline
+from triplegain_pipelines.agents.answer import SeatAnswer
 from triplegain_pipelines.agents.baselines import BASELINES_VERSION
+from triplegain_pipelines.agents.schemas import AnswerT
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.forecasts import Prompt
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.settings.models import CallMode, ModelSettings, Price, SeatSettings
 
 SEATS_VERSION = "seats-2"
+FORECAST = "forecast"
 
 _FREE = Price(input_usd=Decimal(0), output_usd=Decimal(0), as_of=date(2024, 1, 1), source="it is code")
 
 
 @dataclass(frozen=True, slots=True)
-class SeatCall:
-    """One question to one seat. `parameters` is what changes the answer besides the prompt.
+class SeatCall(Generic[AnswerT]):
+    """One question to one seat, and the class of its answer. `parameters` is what changes it besides the prompt.
 
-    `names` are those under which the asked model answers. Without a `price` it is not asked. With `recorded_only` only
-    a stored answer counts.
+    `purpose` is `FORECAST`, or what a side question is for. `names` are those under which the asked model answers.
+    Without a `price` it is not asked. With `recorded_only` only a stored answer counts.
     """
 
-    snapshot_id: UUID
+    purpose: str
+    snapshot_id: UUID | None
     prompt: Prompt
+    answer: type[AnswerT]
     seat: str
     vendor: str
     model: str
@@ -44,14 +52,14 @@ class SeatCall:
         return f"{SEATS_VERSION}+{BASELINES_VERSION}" if self.baseline else SEATS_VERSION
 
     @property
-    def forecast_id(self) -> UUID:
-        """Identity of the forecast, known before it is asked for: the same call is never made twice."""
-        return deterministic_id("forecast", *self._identity)
+    def conversation_id(self) -> UUID:
+        """Identity of the conversation and of its forecast, known beforehand: the same call is never made twice."""
+        return deterministic_id(self.purpose, *self._identity)
 
     @property
     def absence_id(self) -> UUID:
         """Identity of the abstention for want of a stored answer: it must not be taken for the answer itself."""
-        return deterministic_id("unrecorded forecast", *self._identity)
+        return deterministic_id(f"unrecorded {self.purpose}", *self._identity)
 
     @property
     def _identity(self) -> tuple[str, ...]:
@@ -65,25 +73,47 @@ class SeatCall:
         )
 
 
-def plan_calls(snapshot_id: UUID, prompt: Prompt, models: ModelSettings, *, llm_enabled: bool) -> list[SeatCall]:
+ForecastCall = SeatCall[SeatAnswer]
+
+
+def plan_calls(snapshot_id: UUID, prompt: Prompt, models: ModelSettings, *, llm_enabled: bool) -> list[ForecastCall]:
     """The six calls for one snapshot, in the order of `config/models.yaml`.
 
     With `models.offline` the seats' baselines sit in. With `llm_enabled` off nothing is called: all seats abstain.
     """
+    if models.offline:
+        return [
+            _baseline_call(snapshot_id, prompt, name, seat, llm_enabled=llm_enabled)
+            for name, seat in models.seats.items()
+        ]
     return [
-        (_baseline_call if models.offline else _model_call)(
-            snapshot_id, prompt, name, seat, models.calls, llm_enabled=llm_enabled
-        )
-        for name, seat in models.seats.items()
+        _model_call(FORECAST, snapshot_id, prompt, SeatAnswer, name, models, llm_enabled=llm_enabled)
+        for name in models.seats
     ]
 
 
+def side_call(
+    purpose: str, prompt: Prompt, answer: type[AnswerT], name: str, models: ModelSettings
+) -> SeatCall[AnswerT]:
+    """The call of the model in the seat `name` for something that is no forecast.
+
+    Raises:
+        ValueError: there is no such seat, or the purpose is that of forecasts.
+    """
+    if name not in models.seats or purpose == FORECAST:
+        msg = f"{name} cannot be asked about {purpose!r}; side questions go to one of {', '.join(models.seats)}"
+        raise ValueError(msg)
+    return _model_call(purpose, None, prompt, answer, name, models, llm_enabled=True)
+
+
 def _baseline_call(
-    snapshot_id: UUID, prompt: Prompt, name: str, seat: SeatSettings, _: CallMode, *, llm_enabled: bool
-) -> SeatCall:
+    snapshot_id: UUID, prompt: Prompt, name: str, seat: SeatSettings, *, llm_enabled: bool
+) -> ForecastCall:
     return SeatCall(
+        purpose=FORECAST,
         snapshot_id=snapshot_id,
         prompt=prompt,
+        answer=SeatAnswer,
         seat=name,
         vendor=seat.vendor,
         model=f"{offline.PROVIDER}/{seat.baseline}",
@@ -100,11 +130,21 @@ def _baseline_call(
 
 
 def _model_call(
-    snapshot_id: UUID, prompt: Prompt, name: str, seat: SeatSettings, calls: CallMode, *, llm_enabled: bool
-) -> SeatCall:
+    purpose: str,
+    snapshot_id: UUID | None,
+    prompt: Prompt,
+    answer: type[AnswerT],
+    name: str,
+    models: ModelSettings,
+    *,
+    llm_enabled: bool,
+) -> SeatCall[AnswerT]:
+    seat = models.seats[name]
     return SeatCall(
+        purpose=purpose,
         snapshot_id=snapshot_id,
         prompt=prompt,
+        answer=answer,
         seat=name,
         vendor=seat.vendor,
         model=seat.model,
@@ -118,5 +158,5 @@ def _model_call(
         },
         names=(seat.model.partition("/")[2], *seat.answers_as),
         price=seat.price,
-        recorded_only=calls is CallMode.REPLAY,
+        recorded_only=models.calls is CallMode.REPLAY,
     )

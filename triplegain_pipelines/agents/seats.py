@@ -1,46 +1,32 @@
-"""The six seats: one question to six models at once, each answered within its own deadline or abstained from.
+"""The six seats: one question to six models at once, and a forecast or an abstention of each.
 
-A failed seat is an abstention with its reason and never a HOLD; no model ever answers for another. What is asked, and
-what an answer is worth, is in `conversation`; what is made of the answers in `consensus`.
+A failed seat is an abstention with its reason and never a HOLD; no model ever answers for another. How a seat is asked
+is in `asking`, what its answer is worth in `conversation`, what is made of the forecasts in `consensus`.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from triplegain_pipelines.agents import providers
-from triplegain_pipelines.agents.answer import SeatAnswer, schema_text
-from triplegain_pipelines.agents.budget import cost_usd, known_price, most_input_tokens, worst_case_usd
-from triplegain_pipelines.agents.calls import CallBook, Notebook, withheld
-from triplegain_pipelines.agents.conversation import NoAnswer, Question, abstention, judge, proceed
-from triplegain_pipelines.agents.providers import ProviderError, Reply
-from triplegain_pipelines.agents.seat_calls import SEATS_VERSION, SeatCall, plan_calls
-from triplegain_pipelines.domain.clock import monotonic_seconds
-from triplegain_pipelines.domain.errors import BudgetError
+from triplegain_pipelines.agents.answer import SeatAnswer
+from triplegain_pipelines.agents.asking import converse
+from triplegain_pipelines.agents.calls import CallBook
+from triplegain_pipelines.agents.conversation import NoAnswer, Question, proceed
+from triplegain_pipelines.agents.seat_calls import SEATS_VERSION, ForecastCall, SeatCall, plan_calls
+from triplegain_pipelines.domain.decisions import ForecastStatus
 from triplegain_pipelines.domain.forecasts import SeatForecast
-from triplegain_pipelines.domain.ids import deterministic_id
-from triplegain_pipelines.domain.model_calls import CallStatus, ModelCall
+from triplegain_pipelines.domain.model_calls import ModelCall
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.settings.models import Price
 
-__all__ = ["SEATS_VERSION", "SeatCall", "ask_seats", "plan_calls", "recall"]
-
-_CALLS_AT_ONCE = 96
-_FIRST_WAIT_SECONDS = 0.5  # doubled with each attempt, where the provider names no time
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
+__all__ = ["SEATS_VERSION", "ForecastCall", "SeatCall", "abstention", "ask_seats", "plan_calls", "recall"]
 
 
 def ask_seats(
-    calls: Sequence[SeatCall],
+    calls: Sequence[ForecastCall],
     book: CallBook | None = None,
     made: Mapping[UUID, Sequence[ModelCall]] | None = None,
 ) -> list[SeatForecast]:
-    """Make `calls` in one event loop, up to 96 at a time, and return a forecast for each, in their order.
-
-    Never raises for what a model or provider does. Must not be called from inside a running event loop.
+    """Ask all of `calls` at once (`asking.converse`), and return a forecast for each, in their order.
 
     Args:
         calls: what is asked. Those for stored answers only belong to `recall`.
@@ -53,154 +39,48 @@ def ask_seats(
         SeatBusyError: another process is asking the same at this moment.
     """
     if not any(call.parameters["llm_enabled"] for call in calls):
-        return [abstention(call, (), ReasonCode.SEATS_DISABLED) for call in calls]
-    if any(call.recorded_only or (book is None and not call.baseline) for call in calls):
-        msg = "a model is only asked with a book that holds it to the budget, and never where only stored answers count"
-        raise ValueError(msg)
-    return asyncio.run(_ask_all(calls, book or Notebook(), made or {}))
+        return [abstention(call, ReasonCode.SEATS_DISABLED) for call in calls]
+    return [
+        _forecast(call, one.calls, one.end) for call, one in zip(calls, converse(calls, book, made or {}), strict=True)
+    ]
 
 
-def recall(call: SeatCall, made: Sequence[ModelCall]) -> SeatForecast | None:
+def recall(call: ForecastCall, made: Sequence[ModelCall]) -> SeatForecast | None:
     """The forecast that the stored calls `made` come to; None where they do not end the conversation."""
     came_to = proceed(call, made)
-    return came_to if isinstance(came_to, SeatForecast) else None
+    return None if isinstance(came_to, Question) else _forecast(call, made, came_to)
 
 
-async def _ask_all(
-    calls: Sequence[SeatCall], book: CallBook, made: Mapping[UUID, Sequence[ModelCall]]
-) -> list[SeatForecast]:
-    providers.begin()
-    gate = asyncio.Semaphore(_CALLS_AT_ONCE)
-
-    async def ask_in_turn(call: SeatCall) -> SeatForecast:
-        async with gate:
-            return await _converse(call, book, list(made.get(call.forecast_id, ())))
-
-    try:
-        return list(await asyncio.gather(*(ask_in_turn(call) for call in calls)))
-    finally:
-        await providers.close()
+def abstention(call: ForecastCall, reason: ReasonCode) -> SeatForecast:
+    """The abstention of a seat that is not asked."""
+    return _forecast(call, (), NoAnswer(reason, ""))
 
 
-async def _converse(call: SeatCall, book: CallBook, made: list[ModelCall]) -> SeatForecast:
-    deadline = monotonic_seconds() + call.parameters["deadline_seconds"]
-    while isinstance(step := proceed(call, made), Question):
-        made.append(await _ask(call, step, book, deadline))
-    return step
-
-
-async def _ask(call: SeatCall, question: Question, book: CallBook, deadline: float) -> ModelCall:
-    """Ask once, with everything written down before and after."""
-    started = monotonic_seconds()
-    await asyncio.sleep(question.wait_seconds)
-    row = _row(call, question, book)
-    try:
-        price = known_price(call.model, call.price)
-    except BudgetError as error:
-        return await _withhold(row, NoAnswer(ReasonCode.SEAT_UNKNOWN_PRICE, str(error)), book)
-    refusal = await book.open(row)
-    if refusal is not None:
-        return withheld(row, refusal)
-    ended = await _ended(call, question, row, price, deadline)
-    ended = replace(ended, latency_ms=1000 * (monotonic_seconds() - started))
-    await book.close(ended, last=_is_last(call, ended))
-    return ended
-
-
-async def _withhold(row: ModelCall, why: NoAnswer, book: CallBook) -> ModelCall:
-    kept_back = withheld(row, why)
-    await book.open(kept_back)
-    return kept_back
-
-
-async def _ended(call: SeatCall, question: Question, row: ModelCall, price: Price, deadline: float) -> ModelCall:
-    """Let the call leave, and say how it ended. Only this is cut off at the deadline, never the writing down."""
-    if monotonic_seconds() >= deadline:
-        words = "the deadline had passed before the question could leave"
-        unsent = replace(row, cost_usd=Decimal(0))
-        return replace(unsent, status=CallStatus.TIMEOUT, reason_code=ReasonCode.SEAT_TIMEOUT, error=words)
-    try:
-        async with asyncio.timeout(deadline - monotonic_seconds()):
-            reply = await providers.complete(call.model, question.messages, call.parameters)
-    except TimeoutError:
-        words = f"no answer within {call.parameters['deadline_seconds']:g} seconds"
-        return replace(row, status=CallStatus.TIMEOUT, reason_code=ReasonCode.SEAT_TIMEOUT, error=words)
-    except ProviderError as error:
-        return _refused(row, error, deadline)
-    return _answered(call, row, reply, price)
-
-
-def _answered(call: SeatCall, row: ModelCall, reply: Reply, price: Price) -> ModelCall:
-    answer = judge(call, reply.text, reply.answered_by)
-    known = reply.input_tokens is not None and reply.output_tokens is not None
-    return replace(
-        row,
-        status=CallStatus.ANSWERED,
-        reason_code=answer.reason if isinstance(answer, NoAnswer) else None,
-        error=answer.words if isinstance(answer, NoAnswer) else None,
-        raw_answer=reply.text,
-        parsed=answer.model_dump(mode="json") if isinstance(answer, SeatAnswer) else None,
-        answered_by=reply.answered_by,
-        input_tokens=reply.input_tokens or 0,
-        output_tokens=reply.output_tokens or 0,
-        cost_usd=cost_usd(price, reply.input_tokens or 0, reply.output_tokens or 0) if known else row.worst_case_usd,
-    )
-
-
-def _refused(row: ModelCall, error: ProviderError, deadline: float) -> ModelCall:
-    """A refusal costs nothing. Where no answer came although the question left, the worst case is what is sure."""
-    status = error.http_status
-    limited = status == _TOO_MANY_REQUESTS
-    wait: float | None = None
-    if limited or (status is not None and status >= _SERVER_ERROR):
-        asked_for = error.retry_after_seconds
-        wait = _FIRST_WAIT_SECONDS * 2 ** (row.attempt - 1) if asked_for is None else asked_for
-    return replace(
-        row,
-        status=CallStatus.BROKEN if status is None else CallStatus.REFUSED,
-        reason_code=ReasonCode.SEAT_RATE_LIMITED if limited else ReasonCode.SEAT_PROVIDER_ERROR,
-        retry_in_seconds=wait if wait is not None and monotonic_seconds() + wait < deadline else None,
-        http_status=status,
-        error=str(error),
-        cost_usd=row.worst_case_usd if status is None and error.left else Decimal(0),
-    )
-
-
-def _is_last(call: SeatCall, ended: ModelCall) -> bool:
-    return isinstance(proceed(call, [ended]), SeatForecast)
-
-
-def _row(call: SeatCall, question: Question, book: CallBook) -> ModelCall:
-    texts = [*(message["content"] for message in question.messages), schema_text()]
-    worst = Decimal(0)
-    if call.price is not None and not call.baseline:
-        worst = worst_case_usd(call.price, most_input_tokens(texts), call.parameters["max_tokens"])
-    return ModelCall(
-        call_id=deterministic_id("call", call.forecast_id, question.turn, question.attempt),
-        forecast_id=call.forecast_id,
+def _forecast(call: ForecastCall, made: Sequence[ModelCall], end: SeatAnswer | NoAnswer) -> SeatForecast:
+    if call.snapshot_id is None:
+        msg = f"{call.seat} was asked about no snapshot, so it gave no forecast; a side question belongs to `errands`"
+        raise ValueError(msg)
+    reason = end.reason if isinstance(end, NoAnswer) else None
+    said = dict.fromkeys(SeatAnswer.model_fields) if isinstance(end, NoAnswer) else dict(end)
+    spoken = [one.raw_answer for one in made if one.raw_answer is not None]
+    return SeatForecast(
+        forecast_id=call.absence_id if reason is ReasonCode.SEAT_NOT_RECORDED else call.conversation_id,
         snapshot_id=call.snapshot_id,
         prompt_hash=call.prompt.prompt_hash,
-        template_hash=call.prompt.template_hash,
         seat=call.seat,
         vendor=call.vendor,
         model=call.model,
         baseline=call.baseline,
         code_version=call.code_version,
         parameters=call.parameters,
-        turn=question.turn,
-        attempt=question.attempt,
-        asked_at=book.now(),
-        status=CallStatus.SENT,
-        reason_code=None,
-        retry_in_seconds=None,
-        raw_answer=None,
-        parsed=None,
-        answered_by=None,
-        input_tokens=0,
-        output_tokens=0,
-        worst_case_usd=worst,
-        cost_usd=worst,  # until its end is known, and for ever where that is never seen
-        latency_ms=0.0,
-        http_status=None,
-        error=None,
+        status=ForecastStatus.ABSTAINED if reason else ForecastStatus.ANSWERED,
+        reason_code=reason,
+        raw_answer=spoken[-1] if spoken else None,
+        error=made[-1].error if made and reason else None,
+        turns=made[-1].turn if made else 0,
+        input_tokens=sum(one.input_tokens for one in made),
+        output_tokens=sum(one.output_tokens for one in made),
+        cost_usd=sum((one.cost_usd for one in made), Decimal(0)),
+        latency_ms=sum(one.latency_ms for one in made),
+        **said,
     )

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from triplegain_pipelines.domain.decisions import Bias, Regime
+from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.timeframes import Timeframe
 
 Readings = Mapping[str, float | None]
@@ -122,11 +123,17 @@ class RegimeSignal:
 
 @dataclass(frozen=True, slots=True)
 class SentimentSignal:
-    """The tone of the news from -1 to 1, the number of headlines behind it, and the reasons in words."""
+    """The tone of the news from -1 to 1, the number of headlines behind it, and the reasons in words.
+
+    `conversation_id` names the conversation in which a seat was to score the headlines, None where that was not wanted;
+    `fallback` says why it did not, so that the list of words scored them.
+    """
 
     score: float
     headlines: int
     reasons: tuple[str, ...]
+    conversation_id: UUID | None = None
+    fallback: ReasonCode | None = None
 
 
 @dataclass(frozen=True, slots=True)

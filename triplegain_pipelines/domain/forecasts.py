@@ -12,7 +12,7 @@ from triplegain_pipelines.domain.reasons import ReasonCode
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What all six seats are asked about one snapshot, hashed byte for byte.
+    """What all six seats are asked about one snapshot, or one seat as a side question, hashed byte for byte.
 
     `template_hash` identifies the wording and the schema without the evidence: another wording is
     another model, and starts a new series of evaluation.

@@ -1,4 +1,4 @@
-"""One call of a model as it is stored: the evidence behind a seat's forecast, and what a replay answers from."""
+"""One call of a model as it is stored: the evidence behind what a seat said, and what a replay answers from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,15 +30,18 @@ class CallStatus(StrEnum):
 class ModelCall:
     """One turn of a conversation with a seat, or a repeated attempt at it, as `research.model_calls` holds it.
 
-    `reason_code` says why the turn gave no forecast; `retry_in_seconds` is set where the turn was tried again after so
-    long. `parsed` is the answer where it was valid, `answered_by` the model that said it answered. `cost_usd` is what
-    its tokens cost; where none were told although the call left, it is the worst case that was reserved, unless the
-    provider refused it. `latency_ms` counts from when the turn, or the waiting before this attempt, began.
+    `purpose` says what the conversation is for: `forecast`, or the side question's. A forecast has the identity of its
+    conversation, and is about a snapshot; a side question is about none. `reason_code` says why the turn gave none;
+    `retry_in_seconds` is set where the turn was tried again after so long. `parsed` is the answer where it was valid,
+    `answered_by` the model that said it answered. `cost_usd` is what its tokens cost; where none were told although the
+    call left, it is the worst case that was reserved, unless the provider refused it. `latency_ms` counts from when the
+    turn, or the waiting before this attempt, began.
     """
 
     call_id: UUID
-    forecast_id: UUID
-    snapshot_id: UUID
+    purpose: str
+    conversation_id: UUID
+    snapshot_id: UUID | None
     prompt_hash: str
     template_hash: str
     seat: str

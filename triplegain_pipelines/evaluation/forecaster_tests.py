@@ -8,6 +8,7 @@ leader, and from how many forecasts on, is `evidence_gate`'s.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,9 @@ REPEATS = 1000
 _FEWEST_MOMENTS = 8  # of fewer, no deviation is worth the name
 _SAME = 9  # losses that agree to so many decimals are the same
 _TIE_BREAK = 1e-12  # between forecasters whose losses differ by 1e-9 or more
+_TIE = 1e-9  # of means divided by their deviation
 _PERCENTILES = (2.5, 97.5)
+_REPEATS_AT_ONCE = 100  # a year of hours takes seven megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,23 +251,42 @@ def superior_predictive_ability(
     if not varies.any():
         return SPAResult(steady, steady, steady)
     better_by = better_by[:, varies]
-    from arch.bootstrap import SPA
-
     lag = min(block_length, len(losses) - 1)
-    deviation = np.sqrt(long_run_sum(better_by - better_by.mean(axis=0), lag) / len(losses))
-    # arch's `studentize` does not reach its statistic, so the differences go in studentised; its variance, by a second
-    # bootstrap, only says which forecasters are too bad to count.
-    test = SPA(
-        np.zeros(len(losses)),
-        -better_by / deviation,
-        block_size=block_length,
-        reps=repeats,
-        bootstrap="stationary",
-        nested=True,
-        seed=seed,
-    )
-    test.compute()
-    return SPAResult(*(min(steady, float(test.pvalues[name])) for name in ("lower", "consistent", "upper")))
+    mean = better_by.mean(axis=0)
+    deviation = np.sqrt(long_run_sum(better_by - mean, lag) / len(losses))
+    resampled = _resampled_means(better_by / deviation, block_length, seed, repeats)
+    return SPAResult(*(min(steady, p_value) for p_value in _spa_p_values(mean / deviation, resampled, len(losses))))
+
+
+def _spa_p_values(means: Floats, resampled: Floats, moments: int) -> tuple[float, float, float]:
+    """Shares of resamples whose best mean, moved to what "no better" allows, is no worse than the best one seen.
+
+    What it allows is 0 for whoever is better, and for whoever is worse their own mean (lower), 0 (upper), or the
+    first only below -(2 w ln ln n / n)^0.5 with their variance w: too bad to count (Hansen 2005, consistent).
+    """
+    bound = -np.sqrt(resampled.var(axis=0) * 2 * np.log(np.log(moments)))
+    centres = (np.maximum(means, 0), np.where(means >= bound, means, 0), means)
+    seen = means.max() - _TIE  # losses of few values often tie: the last bit must not decide
+    lower, consistent, upper = (float(np.mean(np.max(resampled - one, axis=1) >= seen)) for one in centres)
+    return lower, consistent, upper
+
+
+def _resampled_means(values: Floats, block_length: int, seed: int, repeats: int) -> Floats:
+    """The mean of each column in each resample, shape (repeats, columns)."""
+    parts = np.array_split(_resamples(len(values), block_length, seed, repeats), max(1, repeats // _REPEATS_AT_ONCE))
+    return np.asarray(np.concatenate([part.astype(np.float64) @ values for part in parts]) / len(values))
+
+
+@lru_cache(maxsize=2)
+def _resamples(moments: int, block_length: int, seed: int, repeats: int) -> NDArray[np.uint16]:
+    """How often each resample of the stationary bootstrap holds each moment, shape (repeats, moments).
+
+    A leaderboard asks a dozen questions of the same moments: to draw anew for each was nearly all of its time.
+    """
+    from arch.bootstrap import StationaryBootstrap
+
+    drawn = StationaryBootstrap(block_length, np.arange(moments), seed=seed).bootstrap(repeats)
+    return np.array([np.bincount(taken, minlength=moments) for (taken,), _ in drawn], dtype=np.uint16)
 
 
 def _difference(a: Floats, b: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """What happened to an account, told in one sentence each, from facts by template (requirement A8).
 
 Nothing here is guessed or asked of a model: each sentence says what its rows say, and names them. How a whole trade is
-told is in `narratives`.
+told is in `narratives`, how a seat may put a sentence into other words in `rewording`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,12 +52,13 @@ class RowLink:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One sentence, the moment it is about, and the rows that say so."""
+    """One sentence, the moment it is about, and the rows that say so. Any other wording must keep what is `fixed`."""
 
     at: datetime
     kind: HappeningKind
     sentence: str
     rows: tuple[RowLink, ...]
+    fixed: tuple[str, ...] = ()
 
 
 def tell_happenings(
@@ -90,25 +91,24 @@ def tell_reversals(regimes: Iterable[happenings.DecidedRegime]) -> Iterator[Happ
         before = sided.get(one.symbol)
         sided[one.symbol] = one
         if before is not None and before.regime.rpartition("_")[2] != side:
-            sentence = (
-                f"{one.symbol} turned {'up' if side == 'bull' else 'down'}: {_words(before.regime)} at "
-                f"{moment(before.as_of)}, {_words(one.regime)} now."
-            )
+            was, is_now = f"{_words(before.regime)} at {moment(before.as_of)}", f"{_words(one.regime)} now"
+            sentence = f"{one.symbol} turned {'up' if side == 'bull' else 'down'}: {was}, {is_now}."
             rows = tuple(RowLink(_DECISIONS, str(each.decision_id)) for each in (before, one))
-            yield Happening(one.as_of, HappeningKind.REVERSAL, sentence, rows)
+            yield Happening(one.as_of, HappeningKind.REVERSAL, sentence, rows, (one.symbol, was, is_now))
 
 
 def tell_refusal(refusal: happenings.Refusal, schema: str) -> Happening:
     """A decision that made no order, with every reason."""
     ended = "expired before it was traded" if refusal.status == "EXPIRED" else "was refused"
+    decision = f"decision to {refusal.action} {refusal.symbol}"
     why = " ".join(meaning(code) for code in refusal.codes)
     rows = [RowLink(_DECISIONS, str(refusal.decision_id))]
     if refusal.outbox_id is not None:
         rows.append(RowLink(f"{schema}.outbox", str(refusal.outbox_id)))
     if refusal.proposal_id is not None:
         rows.append(RowLink(f"{schema}.verdicts", str(refusal.proposal_id)))
-    sentence = f"The decision to {refusal.action} {refusal.symbol} {ended}{f': {why}' if why else '.'}"
-    return Happening(refusal.at, HappeningKind.REFUSED, sentence, tuple(rows))
+    sentence = f"The {decision} {ended}{f': {why}' if why else '.'}"
+    return Happening(refusal.at, HappeningKind.REFUSED, sentence, tuple(rows), (decision, ended))
 
 
 def tell_size_cuts(changed: Iterable[happenings.ChangedProposal], schema: str) -> Iterator[Happening]:
@@ -118,23 +118,24 @@ def tell_size_cuts(changed: Iterable[happenings.ChangedProposal], schema: str) -
         if not cuts:
             continue
         base, _ = split_symbol(one.symbol)
-        size = "" if one.allowed is None else f" to {plain(one.allowed)} {base}"
-        asked = "" if one.asked is None else f" from {plain(one.asked)} {base}"
+        sizes = [("from", one.asked), ("to", one.allowed)]
+        change = " ".join(f"{way} {plain(size)} {base}" for way, size in sizes if size is not None)
+        position = f"{one.direction.lower()} position in {one.symbol}"
         why = " ".join(meaning(code) for code in cuts)
-        sentence = f"Risk cut the {one.direction.lower()} position in {one.symbol}{asked}{size}: {why}"
+        sentence = f"Risk cut the {position}{f' {change}' if change else ''}: {why}"
+        fixed = (position, *filter(None, [change]))
         rows = (RowLink(f"{schema}.verdicts", str(one.proposal_id)), RowLink(_DECISIONS, str(one.decision_id)))
-        yield Happening(one.at, HappeningKind.SIZE_CUT, sentence, rows)
+        yield Happening(one.at, HappeningKind.SIZE_CUT, sentence, rows, fixed)
 
 
 def tell_breaker(opened: happenings.OpenedBreaker, account: str) -> Happening:
     """A circuit breaker that opened, who opened it, and the numbers that tripped it."""
-    numbers = ", ".join(f"{_words(name)} {value}" for name, value in sorted(opened.context.items()))
-    sentence = (
-        f"The breaker {_words(opened.name)} opened ({opened.changed_by}): {meaning(opened.reason)}"
-        f"{f' Measured: {numbers}.' if numbers else ''}"
-    )
+    measured = [f"{_words(name)} {value}" for name, value in sorted(opened.context.items())]
+    event = f"breaker {_words(opened.name)} opened ({opened.changed_by})"
+    numbers = f" Measured: {', '.join(measured)}." if measured else ""
+    sentence = f"The {event}: {meaning(opened.reason)}{numbers}"
     rows = (RowLink(_BREAKERS, f"{account}/{opened.name}/{opened.sequence}"),)
-    return Happening(opened.at, HappeningKind.BREAKER_OPENED, sentence, rows)
+    return Happening(opened.at, HappeningKind.BREAKER_OPENED, sentence, rows, (event, *measured))
 
 
 def tell_seat(silent: happenings.SilentSeat) -> Happening:
@@ -145,21 +146,21 @@ def tell_seat(silent: happenings.SilentSeat) -> Happening:
     count = "once" if times == 1 else f"{times} times"
     sentence = f"The seat {who} was passed over {count} this day{until}: {meaning(silent.code)}"
     kind = HappeningKind.SEAT_BENCHED if silent.code == _BENCHED else HappeningKind.SEAT_OUT_OF_BUDGET
-    return Happening(
-        silent.first_at, kind, sentence, tuple(RowLink(_FORECASTS, str(one)) for one in silent.forecast_ids)
-    )
+    rows = tuple(RowLink(_FORECASTS, str(one)) for one in silent.forecast_ids)
+    return Happening(silent.first_at, kind, sentence, rows, (who, f"passed over {count}"))
 
 
 def tell_stop(taken: happenings.TakenStop, schema: str, account: str, currency: str) -> Happening:
     """A trade that its stop ended."""
-    multiple = "" if taken.r_multiple is None else f", {taken.r_multiple:+.2f} times what was at risk"
-    sentence = (
-        f"The stop of the {taken.direction.lower()} position in {taken.symbol} was taken at {plain(taken.exit_price)}, "
-        f"after an entry at {plain(taken.entry_price)}: {taken.profit:+,.2f} {currency} after fees{multiple}."
-    )
+    multiple = [] if taken.r_multiple is None else [f"{taken.r_multiple:+.2f} times what was at risk"]
+    position = f"{taken.direction.lower()} position in {taken.symbol}"
+    way_out, way_in = f"taken at {plain(taken.exit_price)}", f"entry at {plain(taken.entry_price)}"
+    made = f"{taken.profit:+,.2f} {currency} after fees"
+    sentence = f"The stop of the {position} was {way_out}, after an {way_in}: {', '.join([made, *multiple])}."
+    fixed = (position, way_out, way_in, made, *multiple)
     trade = RowLink(f"{schema}.trades", f"{account}/{taken.decision_id}/{taken.opened_at.isoformat()}")
     orders = tuple(RowLink(f"{schema}.orders", str(order)) for order in taken.orders)
-    return Happening(taken.closed_at, HappeningKind.STOP_TAKEN, sentence, (trade, *orders))
+    return Happening(taken.closed_at, HappeningKind.STOP_TAKEN, sentence, (trade, *orders), fixed)
 
 
 def _words(name: str) -> str:

@@ -20,6 +20,8 @@ from triplegain_pipelines.evaluation.files import write_atomically
 from triplegain_pipelines.evaluation.happenings import tell_happenings
 from triplegain_pipelines.evaluation.performance import execution_metrics, portfolio_metrics, trade_metrics
 from triplegain_pipelines.evaluation.report_page import place_plotly, render_page
+from triplegain_pipelines.evaluation.report_view import shown_facts
+from triplegain_pipelines.evaluation.rewording import TEMPLATE, Writer, reword
 from triplegain_pipelines.evaluation.validation import ValidationReport, build_validation, decisions_due
 from triplegain_pipelines.evaluation.validation_inputs import BITCOIN, SymbolFigures, ValidationInputs
 from triplegain_pipelines.store import evidence, performance, results
@@ -52,6 +54,7 @@ def write_validation_report(
     simulated: bool,
     baseline: bool,
     generated_at: datetime,
+    writer: Writer | None = None,
 ) -> WrittenReport:
     """Write the account's report over a period into `folder`, which gets plotly.js too.
 
@@ -68,6 +71,7 @@ def write_validation_report(
         simulated: whether the market is a simulated one.
         baseline: whether baselines sit in the seats.
         generated_at: the present.
+        writer: who words the sentences of the page; None for the template. The JSON and the row keep the template's.
 
     Raises:
         InputError: there is no such account, or the period is empty.
@@ -91,7 +95,7 @@ def write_validation_report(
     document = report_document(report)
     name = f"validation-{account}-{inputs.start:%Y%m%dT%H%M}-{inputs.end:%Y%m%dT%H%M}"
     written = WrittenReport(folder / f"{name}.html", folder / f"{name}.json", report)
-    page = render_page(report, generated_at)
+    page = render_page(report, generated_at, reword(writer, shown_facts(inputs)) if writer else TEMPLATE)
     place_plotly(folder)
     write_atomically(written.path_html, page)
     write_atomically(written.path_json, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -230,7 +234,10 @@ def report_document(report: ValidationReport) -> dict[str, Any]:
         "reasons": [asdict(reason) for reason in inputs.reasons],
         "breaker_changes": [asdict(change) for change in inputs.breaker_changes],
         "gaps": [asdict(gap) for gap in inputs.gaps],
-        "happenings": [asdict(happening) for happening in inputs.happenings],
+        "happenings": [
+            {"at": one.at, "kind": one.kind, "sentence": one.sentence, "rows": [asdict(row) for row in one.rows]}
+            for one in inputs.happenings
+        ],
         "open_positions": [asdict(position) for position in inputs.positions],
         "config_hash": inputs.config_hash,
         "result_hash": inputs.result_hash,

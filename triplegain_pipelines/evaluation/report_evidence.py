@@ -10,6 +10,7 @@ from triplegain_pipelines.domain.risk import VerdictStatus
 from triplegain_pipelines.evaluation.comparison import MINIMUM_FORECASTS
 from triplegain_pipelines.evaluation.forecast_scores import ForecastScore
 from triplegain_pipelines.evaluation.happenings import RowLink
+from triplegain_pipelines.evaluation.rewording import Rewording
 from triplegain_pipelines.evaluation.validation_inputs import ValidationInputs
 from triplegain_pipelines.evaluation.wording import NOTHING, between, meaning, milliseconds, moment, number, percent
 from triplegain_pipelines.store.evidence import CandleGap, SeatCalls
@@ -157,10 +158,16 @@ def gap_sentence(inputs: ValidationInputs) -> str:
     return text + (f" The first {SHOWN_GAPS} are listed." if len(inputs.gaps) > SHOWN_GAPS else "")
 
 
-def happening_lines(inputs: ValidationInputs) -> list[dict[str, str]]:
-    """The newest things that happened, each with the rows that say so."""
+def happening_lines(inputs: ValidationInputs, rewording: Rewording) -> list[dict[str, str]]:
+    """The newest things that happened, each with the rows that say so, and with its facts where a seat worded it."""
     return [
-        {"at": moment(one.at), "kind": one.kind.value, "sentence": one.sentence, "rows": row_list(one.rows)}
+        {
+            "at": moment(one.at),
+            "kind": one.kind.value,
+            "sentence": rewording.of(one.sentence),
+            "facts": rewording.facts(one.sentence),
+            "rows": row_list(one.rows),
+        }
         for one in reversed(inputs.happenings[-SHOWN_HAPPENINGS:])
     ]
 

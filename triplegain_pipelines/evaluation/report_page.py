@@ -11,12 +11,13 @@ from triplegain_pipelines.evaluation.files import write_atomically
 from triplegain_pipelines.evaluation.pages import render_template
 from triplegain_pipelines.evaluation.report_charts import drawdown_chart, equity_chart, price_chart
 from triplegain_pipelines.evaluation.report_view import charted_symbols, page_context
+from triplegain_pipelines.evaluation.rewording import TEMPLATE, Rewording
 from triplegain_pipelines.evaluation.validation import ValidationReport
 
 PLOTLY_FILE = "plotly.min.js"
 
 
-def render_page(report: ValidationReport, generated_at: datetime) -> str:
+def render_page(report: ValidationReport, generated_at: datetime, rewording: Rewording = TEMPLATE) -> str:
     """The page as HTML. It expects `plotly.min.js` in its own folder and nothing else from anywhere."""
     from markupsafe import Markup
 
@@ -25,7 +26,7 @@ def render_page(report: ValidationReport, generated_at: datetime) -> str:
     charts |= {f"price {symbol}": price_chart(inputs, symbol) for symbol in charted_symbols(inputs)}
     return render_template(
         "report.html",
-        **page_context(report, generated_at),
+        **page_context(report, generated_at, rewording),
         # plotly writes a '<' as an escape of JSON, so a chart cannot leave its script element.
         charts={name: Markup(chart) for name, chart in charts.items()},  # noqa: S704
         plotly_file=PLOTLY_FILE,

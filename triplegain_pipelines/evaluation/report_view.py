@@ -3,6 +3,7 @@
 No calculation of a metric is made here, and no HTML.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from triplegain_pipelines.evaluation.comparison import HORIZON_HOURS
 from triplegain_pipelines.evaluation.narratives import Narrative, narrate, trade_rows
 from triplegain_pipelines.evaluation.report_evidence import (
     SHOWN_GAPS,
+    SHOWN_HAPPENINGS,
     call_line,
     decision_sentence,
     forecaster_line,
@@ -24,6 +26,7 @@ from triplegain_pipelines.evaluation.report_evidence import (
     stages,
     timeline,
 )
+from triplegain_pipelines.evaluation.rewording import Fact, Rewording, newest_groups
 from triplegain_pipelines.evaluation.validation import Outcome, ValidationReport
 from triplegain_pipelines.evaluation.validation_inputs import BITCOIN, SymbolFigures, ValidationInputs
 from triplegain_pipelines.evaluation.wording import (
@@ -43,10 +46,10 @@ from triplegain_pipelines.evaluation.wording import (
 _SHOWN_TRADES = 12
 
 
-def page_context(report: ValidationReport, generated_at: datetime) -> dict[str, Any]:
+def page_context(report: ValidationReport, generated_at: datetime, rewording: Rewording) -> dict[str, Any]:
     """Everything the template places, as text."""
     inputs = report.inputs
-    narratives = [_story(narrate(trade, inputs.account.currency), inputs) for trade in reversed(inputs.trades)]
+    told = [narrate(trade, inputs.account.currency) for trade in reversed(inputs.trades)]
     return {
         "title": f"{report.verdict}: validation of {inputs.account.account}",
         "account": inputs.account,
@@ -65,9 +68,11 @@ def page_context(report: ValidationReport, generated_at: datetime) -> dict[str, 
         "figures": [_portfolio_figures(inputs), _trade_figures(inputs)],
         "by_symbol": [_symbol_line(figures) for figures in inputs.by_symbol],
         "charted": charted_symbols(inputs),
-        "narratives": narratives,
+        "narratives": [_story(narrative, inputs, rewording) for narrative in told],
         "shown": _SHOWN_TRADES,
-        "happenings": happening_lines(inputs),
+        "writer": rewording.label,
+        "wording": rewording.sentence,
+        "happenings": happening_lines(inputs, rewording),
         "happening_sentence": happening_sentence(inputs),
         "positions": _position_lines(inputs),
         "decision_sentence": decision_sentence(inputs),
@@ -81,6 +86,18 @@ def page_context(report: ValidationReport, generated_at: datetime) -> dict[str, 
         "gap_sentence": gap_sentence(inputs),
         "provenance": provenance(inputs, generated_at),
     }
+
+
+def shown_facts(inputs: ValidationInputs) -> list[Sequence[Fact]]:
+    """The sentences that a reader sees without opening more, in the groups in which a seat is asked to word them."""
+    told = [narrate(trade, inputs.account.currency) for trade in inputs.trades]
+    trades = [
+        Fact(one.trade.closed_at, sentence, fixed)
+        for one in told
+        for sentence, fixed in ((one.opening, one.opening_fixed), (one.ending, one.ending_fixed))
+    ]
+    happenings = [Fact(one.at, one.sentence, one.fixed) for one in inputs.happenings]
+    return [*newest_groups(trades, 2 * _SHOWN_TRADES), *newest_groups(happenings, SHOWN_HAPPENINGS)]
 
 
 def charted_symbols(inputs: ValidationInputs) -> list[str]:
@@ -233,7 +250,7 @@ def _symbol_line(figures: SymbolFigures) -> dict[str, Any]:
     }
 
 
-def _story(narrative: Narrative, inputs: ValidationInputs) -> dict[str, str]:
+def _story(narrative: Narrative, inputs: ValidationInputs, rewording: Rewording) -> dict[str, str]:
     trade = narrative.trade
     return {
         "opened": moment(trade.opened_at),
@@ -243,9 +260,10 @@ def _story(narrative: Narrative, inputs: ValidationInputs) -> dict[str, str]:
         "profit": f"{trade.profit:+,.2f}",
         "multiple": "" if trade.r_multiple is None else f"{trade.r_multiple:+.2f} R",
         "tone": tone(float(trade.profit)),
-        "opening": narrative.opening,
+        "opening": rewording.of(narrative.opening),
         "risk": narrative.risk,
-        "ending": narrative.ending,
+        "ending": rewording.of(narrative.ending),
+        "facts": rewording.facts(narrative.opening, narrative.ending),
         "quote": narrative.quote,
         "rows": row_list(trade_rows(trade, inputs.schema, inputs.account.account)),
     }

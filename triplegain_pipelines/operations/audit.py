@@ -14,6 +14,7 @@ from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.evidence import Signals, Snapshot
 from triplegain_pipelines.domain.forecasts import Prompt, SeatForecast
+from triplegain_pipelines.domain.model_calls import ModelCall
 from triplegain_pipelines.operations.recomputation import Evidence, VerifyStep, recompute
 from triplegain_pipelines.operations.snapshot_again import check_market_data
 from triplegain_pipelines.settings import Settings, settings
@@ -23,6 +24,7 @@ from triplegain_pipelines.store.decisions import read_decision
 from triplegain_pipelines.store.events import StoredEvent
 from triplegain_pipelines.store.forecasts import read_forecasts, read_prompts
 from triplegain_pipelines.store.lineage import OrderRow
+from triplegain_pipelines.store.model_calls import read_calls
 from triplegain_pipelines.store.signals import read_signals
 from triplegain_pipelines.store.snapshots import read_snapshot
 from triplegain_pipelines.store.verdicts import StoredVerdict
@@ -127,6 +129,7 @@ def verify(database: Database, client_order_id: UUID, configured: Settings | Non
         found = _trace(connection, client_order_id)
         chain = events.verify_chain(connection, found.row.schema, found.row.order.intent.account)
         market_data = check_market_data(connection, found.snapshot, configured.profile.decisions.grace)
+        headline_calls = _headline_calls(connection, found.signals)
     evidence = Evidence(
         order=found.row.order,
         stored_id=found.row.client_order_id,
@@ -136,10 +139,16 @@ def verify(database: Database, client_order_id: UUID, configured: Settings | Non
         forecasts=found.forecasts,
         prompts=found.prompts,
         signals=found.signals,
+        headline_calls=headline_calls,
         snapshot=found.snapshot,
     )
     unbroken = VerifyStep("events", chain.broken_at is None, f"{chain.events} events: {chain.detail}")
     return VerifyResult((market_data, *recompute(evidence, configured), unbroken))
+
+
+def _headline_calls(connection: psycopg.Connection, signals: Signals | None) -> list[ModelCall]:
+    identity = None if signals is None else signals.sentiment.conversation_id
+    return [] if identity is None else read_calls(connection, [identity]).get(identity, [])
 
 
 def _trace(connection: psycopg.Connection, client_order_id: UUID) -> TraceDocument:

@@ -9,10 +9,10 @@ import polars as pl
 
 from triplegain_pipelines.agents.answer import FIRST_HORIZON_HOURS, SECOND_HORIZON_HOURS
 from triplegain_pipelines.agents.council import Hearing, deliberate, hear_seats, settlements_of
+from triplegain_pipelines.agents.headline_tones import sentiment_version
 from triplegain_pipelines.agents.prompt import render_prompt
 from triplegain_pipelines.agents.regime import REGIME_VERSION
-from triplegain_pipelines.agents.seats import SeatCall, plan_calls
-from triplegain_pipelines.agents.sentiment import SENTIMENT_VERSION
+from triplegain_pipelines.agents.seats import ForecastCall, plan_calls
 from triplegain_pipelines.agents.shadow_council import Case, shadow_decisions
 from triplegain_pipelines.agents.technical import TECHNICAL_VERSION
 from triplegain_pipelines.domain.decisions import Decision
@@ -123,7 +123,7 @@ def hand_over(desk: Desk, session: Session, decisions: Sequence[Decision]) -> No
 
 def _questions(
     database: Database, session: Session, start: datetime, end: datetime
-) -> list[tuple[Snapshot, Signals, list[SeatCall]]]:
+) -> list[tuple[Snapshot, Signals, list[ForecastCall]]]:
     with database.connection() as connection:
         snapshots = read_snapshots(connection, session.venue, session.symbols, start, end)
         signals = read_signals(
@@ -131,7 +131,7 @@ def _questions(
             [snapshot.snapshot_id for snapshot in snapshots],
             technical=TECHNICAL_VERSION,
             regime=REGIME_VERSION,
-            sentiment=SENTIMENT_VERSION,
+            sentiment=sentiment_version(session.settings.models),
         )
     missing = [snapshot for snapshot in snapshots if snapshot.snapshot_id not in signals]
     if missing:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from pydantic import TypeAdapter
 
 from triplegain_pipelines.agents.regime import REGIME_VERSION
-from triplegain_pipelines.agents.sentiment import SENTIMENT_VERSION
 from triplegain_pipelines.agents.technical import TECHNICAL_VERSION
 from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.domain.decisions import Action, Decision
@@ -62,6 +61,7 @@ def rebalancing_decision(
     *,
     as_of: datetime,
     valid_until: datetime,
+    sentiment: str,
 ) -> Decision:
     """The decision that asks for `trade`. Nobody forecast anything, and it does not look as if somebody had."""
     return Decision(
@@ -97,7 +97,7 @@ def rebalancing_decision(
             "snapshot": snapshot.code_version,
             "technical": TECHNICAL_VERSION,
             "regime": REGIME_VERSION,
-            "sentiment": SENTIMENT_VERSION,
+            "sentiment": sentiment,
             "rebalancing": REBALANCING_VERSION,
             BASIS: basis_text(basis),
         },
@@ -126,7 +126,14 @@ def decided_again(decision: Decision, snapshot: Snapshot, regime: RegimeSignal) 
     if trade is None:
         return None
     return rebalancing_decision(
-        decision.account, trade, basis, snapshot, regime, as_of=decision.as_of, valid_until=decision.valid_until
+        decision.account,
+        trade,
+        basis,
+        snapshot,
+        regime,
+        as_of=decision.as_of,
+        valid_until=decision.valid_until,
+        sentiment=decision.code_versions["sentiment"],
     )
 
 

@@ -12,6 +12,7 @@ from triplegain_pipelines.agents.answer import SeatAnswer
 from triplegain_pipelines.agents.calibration import Slope
 from triplegain_pipelines.agents.consensus import SETTINGS, decide, settings_of
 from triplegain_pipelines.agents.evidence import assess
+from triplegain_pipelines.agents.headline_tones import read_again
 from triplegain_pipelines.agents.prompt import render_prompt
 from triplegain_pipelines.domain.canonical import content_hash
 from triplegain_pipelines.domain.decisions import Decision, ForecastStatus
@@ -19,6 +20,7 @@ from triplegain_pipelines.domain.errors import TripleGainError
 from triplegain_pipelines.domain.evidence import Signals, Snapshot
 from triplegain_pipelines.domain.forecasts import Prompt, SeatForecast
 from triplegain_pipelines.domain.ids import deterministic_id
+from triplegain_pipelines.domain.model_calls import ModelCall
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.reasons import Reason
 from triplegain_pipelines.domain.risk import ProposalKind
@@ -43,6 +45,7 @@ class Evidence:
     forecasts: Sequence[SeatForecast]
     prompts: Mapping[str, Prompt]
     signals: Signals | None
+    headline_calls: Sequence[ModelCall]
     snapshot: Snapshot
 
 
@@ -96,7 +99,8 @@ def _snapshot(evidence: Evidence) -> str:
 def _signals(evidence: Evidence) -> str:
     if evidence.signals is None:
         return "no signals of the decision's code versions are stored"
-    computed = assess(evidence.snapshot)
+    reading = read_again(evidence.snapshot, evidence.signals.sentiment, evidence.headline_calls)
+    computed = assess(evidence.snapshot, reading)
     return _differences(evidence.signals, computed)
 
 
@@ -143,6 +147,7 @@ def _consensus(evidence: Evidence, configured: Settings) -> str:
         quorum=quorum,
         pool=pool,
         decisions=configured.profile.decisions.model_copy(update=validity),
+        sentiment=stored.code_versions["sentiment"],
     )
     if told:
         return _differences(stored, computed)

@@ -7,6 +7,7 @@ from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.evaluation.data_quality import QualityReport, write_quality_report
 from triplegain_pipelines.evaluation.report import WrittenReport, write_validation_report
 from triplegain_pipelines.execution.desk import LIVE, PAPER
+from triplegain_pipelines.operations.narrating import narrator
 from triplegain_pipelines.operations.session import Session
 from triplegain_pipelines.settings import Settings
 from triplegain_pipelines.store.database import Database
@@ -33,6 +34,7 @@ def _validate(database: Database, session: Session, schema: str, start: datetime
         simulated=session.simulated,
         baseline=session.baseline_seats,
         generated_at=session.clock.now(),
+        writer=narrator(database, session.settings),
     )
 
 

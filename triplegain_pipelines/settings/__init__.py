@@ -119,10 +119,14 @@ class Settings(Section):
 
     @property
     def config_hash(self) -> str:
-        """Hash of what decides results: profile, limits, models and rules for data, but no path, port or address."""
-        parts = (self.profile, self.risk, self.models, self.market.quality)
+        """Hash of what decides results: profile, limits, models and rules for data, but no path, port or address.
+
+        Who words a report's sentences decides none.
+        """
+        models = self.models.model_dump(mode="json", exclude={"narratives"})
+        profile, risk, quality = (one.model_dump(mode="json") for one in (self.profile, self.risk, self.market.quality))
         weights = {timeframe.value: weight for timeframe, weight in self.market.timeframe_weights.items()}
-        return content_hash([*(part.model_dump(mode="json") for part in parts), weights])
+        return content_hash([profile, risk, models, quality, weights])
 
 
 def load_settings(environment: Environment | None = None, config: Path = CONFIG) -> Settings:

@@ -3,8 +3,9 @@
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from triplegain_pipelines.settings.section import Section
 
@@ -99,6 +100,22 @@ class PoolSettings(Section):
     dead_band: float = Field(ge=0, lt=0.5)
 
 
+LEXICON = "lexicon"
+TEMPLATE_WRITER = "template"
+
+
+class SentimentSettings(Section):
+    """Who scores headlines: `lexicon`, a list of words, or a seat. The list stands in where a seat does not answer."""
+
+    scorer: str
+
+
+class NarrativeSettings(Section):
+    """Who words the sentences of reports: `template`, or a seat, whose words are shown where they keep the facts."""
+
+    writer: str
+
+
 class ModelSettings(Section):
     """`config/models.yaml`. While `offline`, baselines sit in all six seats, and `calls` says nothing."""
 
@@ -109,3 +126,17 @@ class ModelSettings(Section):
     quorum: Quorum
     pool: PoolSettings
     seats: dict[str, SeatSettings] = Field(min_length=6, max_length=6)
+    sentiment: SentimentSettings
+    narratives: NarrativeSettings
+
+    @model_validator(mode="after")
+    def _named_seats_exist(self) -> Self:
+        named = (
+            ("sentiment.scorer", self.sentiment.scorer, LEXICON),
+            ("narratives.writer", self.narratives.writer, TEMPLATE_WRITER),
+        )
+        for setting, seat, nobody in named:
+            if seat not in {nobody, *self.seats}:
+                msg = f"{setting}: there is no seat {seat!r}; write {nobody!r} or one of {', '.join(self.seats)}"
+                raise ValueError(msg)
+        return self

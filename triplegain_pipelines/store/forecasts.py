@@ -28,7 +28,7 @@ def save_forecasts(
 
     Their snapshots must be stored before.
     """
-    _save_prompts(connection, prompts)
+    save_prompts(connection, prompts)
     if not forecasts:
         return
     rows = [{one.name: _plain(getattr(forecast, one.name)) for one in fields(forecast)} for forecast in forecasts]
@@ -60,7 +60,8 @@ def read_prompts(connection: psycopg.Connection, prompt_hashes: Iterable[str]) -
         return {one.prompt_hash: one for one in cursor.execute(query, (list(prompt_hashes),))}
 
 
-def _save_prompts(connection: psycopg.Connection, prompts: Iterable[Prompt]) -> None:
+def save_prompts(connection: psycopg.Connection, prompts: Iterable[Prompt]) -> None:
+    """Store prompts; those that are there already stay as they are."""
     distinct = list({one.prompt_hash: one for one in prompts}.values())
     if not distinct:
         return

@@ -66,15 +66,15 @@ def save_calls(connection: psycopg.Connection, calls: Sequence[ModelCall]) -> No
     )
 
 
-def read_calls(connection: psycopg.Connection, forecast_ids: Iterable[UUID]) -> dict[UUID, list[ModelCall]]:
-    """The calls behind these forecasts, by forecast, in the order in which they were made."""
-    query = sql.SQL("SELECT {} FROM {} WHERE forecast_id = ANY(%s) ORDER BY forecast_id, turn, attempt").format(
+def read_calls(connection: psycopg.Connection, conversation_ids: Iterable[UUID]) -> dict[UUID, list[ModelCall]]:
+    """The calls of these conversations, by conversation, in the order in which they were made."""
+    query = sql.SQL("SELECT {} FROM {} WHERE conversation_id = ANY(%s) ORDER BY conversation_id, turn, attempt").format(
         _COLUMNS, sql.Identifier(*_TABLE)
     )
     found: dict[UUID, list[ModelCall]] = {}
     with connection.cursor(row_factory=dict_row) as cursor:
-        for row in cursor.execute(query, (list(forecast_ids),)):
-            found.setdefault(row["forecast_id"], []).append(_call(row))
+        for row in cursor.execute(query, (list(conversation_ids),)):
+            found.setdefault(row["conversation_id"], []).append(_call(row))
     return found
 
 

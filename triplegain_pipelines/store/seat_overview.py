@@ -22,11 +22,13 @@ _ACTIVITY: LiteralString = """
         FROM came GROUP BY seat, model, baseline
     ), calls AS (
         SELECT seat, model, baseline, count(*) FILTER (WHERE status <> 'withheld') AS calls,
+            count(*) FILTER (WHERE status <> 'withheld' AND purpose <> 'forecast') AS side_calls,
             sum(CASE status WHEN 'sent' THEN worst_case_usd ELSE cost_usd END) AS cost_usd
         FROM research.model_calls WHERE asked_at >= %(since)s AND asked_at < %(until)s GROUP BY seat, model, baseline
     )
     SELECT seat, model, baseline, coalesce(answered, 0)::integer AS answered,
-        coalesce(abstentions, '{}') AS abstentions, coalesce(calls, 0) AS calls, coalesce(cost_usd, 0) AS cost_usd
+        coalesce(abstentions, '{}') AS abstentions, coalesce(calls, 0) AS calls, coalesce(side_calls, 0) AS side_calls,
+        coalesce(cost_usd, 0) AS cost_usd
     FROM forecasts FULL JOIN calls USING (seat, model, baseline) ORDER BY seat, model
 """
 
@@ -36,7 +38,8 @@ class SeatActivity:
     """What one model did in a seat over a stretch of time.
 
     `answered` forecasts and abstentions (by reason) were recorded in it, `calls` left in it, each turn and each attempt
-    counted; they cost `cost_usd` US dollars, at most where their end is not known.
+    counted, `side_calls` of them for something else than a forecast; all of them cost `cost_usd` US dollars, at most
+    where their end is not known.
     """
 
     seat: str
@@ -45,6 +48,7 @@ class SeatActivity:
     answered: int
     abstentions: Mapping[ReasonCode, int]
     calls: int
+    side_calls: int
     cost_usd: Decimal
 
     @property
@@ -67,8 +71,8 @@ def read_activity(connection: psycopg.Connection, since: datetime, until: dateti
     """What each model did in each seat from `since` up to but without `until`, by seat and model."""
     rows = connection.execute(_ACTIVITY, {"since": since, "until": until}).fetchall()
     return [
-        SeatActivity(seat, model, baseline, answered, _by_reason(abstentions), calls, cost_usd)
-        for seat, model, baseline, answered, abstentions, calls, cost_usd in rows
+        SeatActivity(seat, model, baseline, answered, _by_reason(abstentions), calls, side_calls, cost_usd)
+        for seat, model, baseline, answered, abstentions, calls, side_calls, cost_usd in rows
     ]
 
 

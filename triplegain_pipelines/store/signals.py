@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from triplegain_pipelines.domain.decisions import Bias, Regime
 from triplegain_pipelines.domain.evidence import RegimeSignal, SentimentSignal, Signals, TechnicalSignal
+from triplegain_pipelines.domain.reasons import ReasonCode
 
 _INSERT_TECHNICAL: LiteralString = """
     INSERT INTO research.technical_signals (snapshot_id, code_version, bias, confidence, reasons)
@@ -19,12 +20,13 @@ _INSERT_REGIME: LiteralString = """
     VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 _INSERT_SENTIMENT: LiteralString = """
-    INSERT INTO research.sentiment_signals (snapshot_id, code_version, score, headlines, reasons)
-    VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+    INSERT INTO research.sentiment_signals
+        (snapshot_id, code_version, score, headlines, reasons, conversation_id, fallback)
+    VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 _READ: LiteralString = """
     SELECT snapshot_id, t.bias, t.confidence, t.reasons, r.regime, r.confidence, r.reasons,
-        s.score, s.headlines, s.reasons
+        s.score, s.headlines, s.reasons, s.conversation_id, s.fallback
     FROM research.technical_signals t
     JOIN research.regime_signals r USING (snapshot_id)
     JOIN research.sentiment_signals s USING (snapshot_id)
@@ -51,7 +53,18 @@ def save_sentiment_signals(
     connection: psycopg.Connection, code_version: str, signals: Mapping[UUID, SentimentSignal]
 ) -> int:
     """Store those signals that are new, and return how many were."""
-    rows = [(key, code_version, one.score, one.headlines, Jsonb(one.reasons)) for key, one in signals.items()]
+    rows = [
+        (
+            key,
+            code_version,
+            one.score,
+            one.headlines,
+            Jsonb(one.reasons),
+            one.conversation_id,
+            one.fallback.value if one.fallback else None,
+        )
+        for key, one in signals.items()
+    ]
     return _save(connection, _INSERT_SENTIMENT, rows)
 
 
@@ -70,7 +83,7 @@ def read_signals(
         row[0]: Signals(
             TechnicalSignal(Bias(row[1]), row[2], tuple(row[3])),
             RegimeSignal(Regime(row[4]), row[5], tuple(row[6])),
-            SentimentSignal(row[7], row[8], tuple(row[9])),
+            SentimentSignal(row[7], row[8], tuple(row[9]), row[10], ReasonCode[row[11]] if row[11] else None),
         )
         for row in rows
     }
