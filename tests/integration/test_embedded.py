@@ -62,3 +62,16 @@ def test_the_last_to_leave_stops_the_server(tmp_path: Path) -> None:
     assert services.is_running()
     services.stop()
     assert not services.is_running()
+
+
+@pytest.mark.parametrize(("folder", "socket"), [("a 'home'", True), ("long" * 25, False)])
+def test_it_is_reached_through_its_socket(tmp_path: Path, folder: str, *, socket: bool) -> None:
+    """T2: loopback costs a tenth of a decision's time; where the path is too long for a socket it has to do."""
+    server = EmbeddedPostgres(tmp_path / folder)
+    server.ensure()
+    try:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            (address,) = connection.execute("SELECT inet_client_addr()").fetchone() or ()
+        assert (address is None) is (socket or len(str(server.home)) < len(folder))
+    finally:
+        server.stop()

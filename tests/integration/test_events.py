@@ -1,9 +1,12 @@
 """The audit trail: what is written there stays, and what was changed all the same is found."""
 
+import hashlib
+
 import psycopg
 import pytest
 from builders import ACCOUNT, TradingFloor, decision, trading_floor
 
+from triplegain_pipelines.domain.canonical import canonical_json
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import verify_chain
@@ -24,6 +27,14 @@ def floor(database: Database) -> TradingFloor:
 def chain(floor: TradingFloor):
     with floor.database.connection() as connection:
         return verify_chain(connection, "paper_trading", ACCOUNT)
+
+
+def test_the_hash_is_that_of_the_whole_event(floor: TradingFloor) -> None:
+    """X6: a chain that is computed in another way no longer proves what was written before."""
+    rows = floor.rows("SELECT sequence, occurred_at, kind, payload, previous_hash, hash FROM trading_events")
+    for sequence, at, kind, payload, before, digest in rows:
+        told = {"account": ACCOUNT, "sequence": sequence, "occurred_at": at, "kind": kind, "payload": payload}
+        assert digest == hashlib.sha256((before + canonical_json(told)).encode()).hexdigest()
 
 
 def test_every_step_of_an_order_is_told(floor: TradingFloor) -> None:

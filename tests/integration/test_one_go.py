@@ -14,10 +14,11 @@ from triplegain_pipelines.domain.orders import Intent, Leg, OrderReference, Venu
 from triplegain_pipelines.execution import one_go
 from triplegain_pipelines.execution.asking import VenueBalances
 from triplegain_pipelines.execution.desk import AccountTransaction
-from triplegain_pipelines.execution.documents import inputs_from
+from triplegain_pipelines.execution.documents import inputs_from, proposal_from
 from triplegain_pipelines.execution.flows import book_flow
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.steps import Carried, standing_of
+from triplegain_pipelines.store import verdicts
 from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.outbox import OutboxStatus
 from triplegain_pipelines.store.standing import Standing
@@ -40,7 +41,11 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
 
     def watched(carried: Carried, transaction: AccountTransaction) -> Standing:
         found = standing_in(carried, transaction)
-        assert found == standing_of(transaction, found.decision_id)
+        assert replace(found, outcome=None) == standing_of(transaction, found.decision_id)
+        if found.outcome is not None:
+            given = verdicts.read_outcome(transaction.connection, transaction.schema, found.outcome.proposal_id)
+            assert given is not None
+            assert found.outcome == proposal_from(given)
         seen.held.append(found is carried.standing)
         return found
 
@@ -52,7 +57,8 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
 
     def settled(transaction: AccountTransaction, found: Standing) -> one_go.Settling:
         stored = standing_of(transaction, found.decision_id)
-        assert replace(found, cash=stored.cash, risk=stored.risk, breakers=stored.breakers) == stored
+        known = replace(found, cash=stored.cash, risk=stored.risk, breakers=stored.breakers, outcome=None)
+        assert known == stored
         seen.settled += 1
         return settle(transaction, found)
 

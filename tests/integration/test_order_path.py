@@ -423,7 +423,7 @@ def test_no_exit_is_sent_while_a_cancellation_is_unanswered(floor: TradingFloor)
     floor.queue(exiting)
     with OrderPath(floor.desk) as path:
         path._reconciled = True
-        with pytest.raises(UnknownOutcomeError, match="reconcile first"):
+        with pytest.raises(UnknownOutcomeError, match="tried again"):
             path.execute(exiting.decision_id)
     assert "EXIT" not in [intent.leg for intent in floor.broker.submissions]
     with OrderPath(floor.desk) as path:

@@ -212,10 +212,6 @@ class LossyBroker:
             raise UnavailableError(msg)
         return self.venue_behind.lookup(order)
 
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
-        """Pass the change on."""
-        return self.venue_behind.amend_stop(order, trigger_price)
-
     def open_orders(self) -> tuple[RestingAtVenue, ...]:
         """What the venue behind has open."""
         return self.venue_behind.open_orders()

@@ -38,7 +38,7 @@ def followed(answer: Answer, new: Sequence[Fill]) -> Change:
     """The change of the answer's order to where the venue says it is, once its `new` fills are booked."""
     order, reported = answer.order, answer.reported
     filled = order.filled_quantity + sum((fill.quantity for fill in new), Decimal(0))
-    move = Move(order, _state(order, reported, filled), _reason(answer, new), filled, reported.venue_order_id)
+    move = Move(order, _state(order, reported, filled), _reason(answer, new), filled, reported.venue_order_id or None)
     return Change(move, raw=reported.raw)
 
 
@@ -70,6 +70,8 @@ def _state(order: Order, reported: VenueOrder, filled: Decimal) -> OrderState:
 
 def _reason(answer: Answer, new: Sequence[Fill]) -> ReasonCode:
     order, state = answer.order, answer.reported.state
+    if answer.reason is ReasonCode.SETTLED_BY_HAND:
+        return answer.reason
     if order.state in {OrderState.LOST, OrderState.REJECTED}:
         return ReasonCode.ADOPTED
     if new:

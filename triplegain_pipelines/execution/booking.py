@@ -30,6 +30,7 @@ from triplegain_pipelines.store import (
 )
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Move, Order
+from triplegain_pipelines.store.standing import Standing
 
 _NOTHING_KNOWN: Mapping[str, Position | None] = MappingProxyType({})
 
@@ -51,15 +52,13 @@ def record(transaction: AccountTransaction, order: Order, reported: VenueOrder, 
     record_all(transaction, [Answer(order, reported, reason)])
 
 
-def record_all(
-    transaction: AccountTransaction, answers: Sequence[Answer], known: Mapping[str, Position | None] = _NOTHING_KNOWN
-) -> Booked:
+def record_all(transaction: AccountTransaction, answers: Sequence[Answer], standing: Standing | None = None) -> Booked:
     """Take over what the venue says: new fills of all orders in the order of their time, then the orders' states.
 
     Fills may come twice, late and out of order: each is booked once, also where its order was done already. One that no
     position can take is a row of the fills and of the ledger all the same, and an event tells of it: what was traded is
-    not forgotten, and position and balance are seen to differ. `known` are positions as they stand, by symbol; what is
-    not among them is read.
+    not forgotten, and position and balance are seen to differ. `standing` is how the account stands in this
+    transaction, where that is known; else what is needed of it is read.
 
     Raises:
         IllegalTransitionError: the venue's state cannot follow ours.
@@ -69,10 +68,12 @@ def record_all(
     reported = [fill for answer in answers for fill in answer.reported.fills]
     new = fills.insert(transaction.connection, transaction.schema, transaction.account, reported)
     by_id = {answer.order.client_order_id: answer.order for answer in answers}
-    held = dict(known)
+    held = {} if standing is None else dict(standing.held)
     for fill in sorted(new, key=lambda fill: (fill.filled_at, fill.trade_id)):
         before = _held(transaction, fill.symbol, held)
-        held[fill.symbol] = _book(transaction, by_id[fill.client_order_id], fill, before)
+        held[fill.symbol] = _book(transaction, by_id[fill.client_order_id], fill, before, standing)
+        if held[fill.symbol] is None:
+            standing = None  # a trade that closed has changed what risk remembers
     new_of = {name: [fill for fill in new if fill.client_order_id == name] for name in by_id}
     changes = [followed(answer, new_of[answer.order.client_order_id]) for answer in answers]
     reduced: dict[str, tuple[Order, Decimal]] = {}
@@ -179,7 +180,7 @@ def write_off_dust(
         price=price,
         reason=ReasonCode.DUST_WRITTEN_OFF,
     )
-    _close(transaction, written_off(held, order.intent.leg, transaction.at))
+    _close(transaction, written_off(held, order.intent.leg, transaction.at), None)
     return True
 
 
@@ -189,7 +190,9 @@ def _held(transaction: AccountTransaction, symbol: str, known: Mapping[str, Posi
     return positions.read(transaction.connection, transaction.schema, transaction.account, symbol)
 
 
-def _book(transaction: AccountTransaction, order: Order, fill: Fill, before: Position | None) -> Position | None:
+def _book(
+    transaction: AccountTransaction, order: Order, fill: Fill, before: Position | None, standing: Standing | None
+) -> Position | None:
     """Book a new fill on the position that is open `before` it; the one that is open after it."""
     transaction.note(
         EventKind.FILL_BOOKED,
@@ -216,20 +219,25 @@ def _book(transaction: AccountTransaction, order: Order, fill: Fill, before: Pos
         )
     if part is None:
         return before
-    stop_loss, take_profit = _levels(transaction, order) if before is None else (None, None)
+    stop_loss, take_profit = _levels(transaction, order, standing) if before is None else (None, None)
     after, trade = apply_fill(before, part, order.intent, stop_loss=stop_loss, take_profit=take_profit)
     if after is not None:
         positions.write(transaction.connection, transaction.schema, after)
         _note_position(transaction, before, after)
     if trade is not None:
-        _close(transaction, trade)
+        _close(transaction, trade, standing)
     return after
 
 
-def _levels(transaction: AccountTransaction, order: Order) -> tuple[Decimal | None, Decimal | None]:
+def _levels(
+    transaction: AccountTransaction, order: Order, standing: Standing | None
+) -> tuple[Decimal | None, Decimal | None]:
     """Stop and target that risk let through with the order's proposal."""
     if order.intent.leg is not Leg.ENTRY:
         return None, None
+    known = standing.outcome if standing else None
+    if known is not None and known.proposal_id == order.proposal_id:
+        return known.stop_loss, known.take_profit
     text = verdicts.read_outcome(transaction.connection, transaction.schema, order.proposal_id)
     if text is None:
         return None, None
@@ -249,7 +257,7 @@ def _note_position(transaction: AccountTransaction, before: Position | None, aft
     )
 
 
-def _close(transaction: AccountTransaction, trade: ClosedTrade) -> None:
+def _close(transaction: AccountTransaction, trade: ClosedTrade, standing: Standing | None) -> None:
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
     positions.close(connection, schema, trade)
     transaction.note(
@@ -261,9 +269,8 @@ def _close(transaction: AccountTransaction, trade: ClosedTrade) -> None:
         exit_leg=trade.exit_leg,
         closed_at=trade.closed_at,
     )
-    state = risk_state.read(connection, schema, account)
-    risk_state.write(connection, schema, account, risk_after_trade(state, trade.profit, trade.initial_risk))
-    changes = breakers_after_trade(
-        breakers.read(connection, account), trade.profit, transaction.desk.limits, trade.closed_at, trade.opened_at
-    )
+    state = standing.risk if standing else risk_state.read(connection, schema, account)
+    risk_state.write_losses(connection, schema, account, risk_after_trade(state, trade.profit, trade.initial_risk))
+    states = standing.breakers if standing else breakers.read(connection, account)
+    changes = breakers_after_trade(states, trade.profit, transaction.desk.limits, trade.closed_at, trade.opened_at)
     change_breakers(transaction, changes, "order path")

@@ -44,11 +44,12 @@ def claim_in(transaction: AccountTransaction, decision_id: UUID) -> Claimed | Re
     row = queued(transaction, decision_id, found.row)
     if row.status.is_final:
         return Reason(row.reason or ReasonCode.WITHIN_LIMITS)
-    if transaction.at > row.valid_until and own_order(found.made) is None:
+    if transaction.at > row.valid_until and own_order(found.made) is None and not row.is_held_up:
         reason = Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": row.valid_until.isoformat()})
         return refuse(transaction, decision_id, reason).reason
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
-    token = outbox.claim(connection, schema, account, decision_id, _holder(), transaction.at)
+    token = transaction.newest_token + 1  # whoever has the books has the fence's row too
+    outbox.claim(connection, schema, account, decision_id, _holder(), transaction.at, token=token)
     transaction.token = token
     transaction.note(EventKind.DECISION_CLAIMED, decision_id=decision_id, token=token)
     now = replace(found, row=replace(row, status=OutboxStatus.CLAIMED, token=token))

@@ -85,7 +85,8 @@ class AccountTransaction:
     """An open transaction that holds the account's row. Events noted in it are written at its end.
 
     `mode` is what the account may do at all, over all breakers; `stopped` says that an emergency stop is in force, in
-    the database or as a file, and then the mode is HALTED. `sequence` is that of the account's newest event before it.
+    the database or as a file, and then the mode is HALTED. `sequence` is that of the account's newest event before it,
+    `newest_token` the fence's.
     """
 
     connection: psycopg.Connection
@@ -96,6 +97,7 @@ class AccountTransaction:
     mode: TradingMode
     stopped: bool
     sequence: int
+    newest_token: int
     noted: list[Event] = field(default_factory=list)
 
     @property
@@ -141,7 +143,15 @@ def account_transaction(desk: Desk, token: int | None) -> Iterator[AccountTransa
         stopped = books.stopped or (desk.emergency_file is not None and desk.emergency_file.exists())
         mode = TradingMode.HALTED if stopped else books.mode
         transaction = AccountTransaction(
-            connection, desk, books.currency, token or 0, desk.clock.now(), mode, stopped, books.end.sequence
+            connection,
+            desk,
+            books.currency,
+            token or 0,
+            desk.clock.now(),
+            mode,
+            stopped,
+            books.end.sequence,
+            books.token,
         )
         yield transaction
         events.append(connection, desk.schema, desk.account, transaction.noted, books.end)

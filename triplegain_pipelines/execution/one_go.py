@@ -1,7 +1,7 @@
 """How a decision goes from step to step in one process: what one transaction has read or written the next one knows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.execution import risk_gate
@@ -52,13 +52,14 @@ def judge(transaction: AccountTransaction, found: Standing, balances: VenueBalan
         note_sent(transaction, order)
     changed = [order] if order else pending
     found = found.after(changed, {}) if changed else standing_of(transaction, found.decision_id)
-    return Ready(order, pending, Carried(found, transaction.newest_event))
+    carried = replace(found, outcome=step.outcome if step else None)
+    return Ready(order, pending, Carried(carried, transaction.newest_event))
 
 
 def after_cancelling(transaction: AccountTransaction, carried: Carried, answers: Sequence[Answer]) -> Standing:
     """How everything stands once the answers to cancellations are written."""
     found = carried.standing_in(transaction)
-    booked = record_all(transaction, answers, found.held)
+    booked = record_all(transaction, answers, found)
     if booked.traded:
         return standing_of(transaction, found.decision_id)
     return found.after(booked.orders, booked.positions)
@@ -67,7 +68,7 @@ def after_cancelling(transaction: AccountTransaction, carried: Carried, answers:
 def after_sending(transaction: AccountTransaction, carried: Carried, sent: Sent) -> Standing:
     """How orders and positions stand once the answers to what was sent are written."""
     found = carried.standing_in(transaction)
-    booked = take_over(transaction, sent.answers, ReasonCode.VENUE_ACCEPTED, found.held)
+    booked = take_over(transaction, sent.answers, ReasonCode.VENUE_ACCEPTED, found)
     if sent.is_complete:
         return found.after(booked.orders, booked.positions)
     return standing_of(transaction, found.decision_id)

@@ -41,6 +41,7 @@ from triplegain_pipelines.execution.steps import (
     refuse,
     standing_of,
 )
+from triplegain_pipelines.execution.waiting import still_in_the_way
 from triplegain_pipelines.risk.modes import no_new_risk, no_order
 from triplegain_pipelines.risk.preflight import out_of_band
 from triplegain_pipelines.store import breakers, fences, orders, outbox, positions
@@ -230,7 +231,7 @@ class OrderPath:
                 found = one_go.after_cancelling(transaction, ready.carried, answers)
                 ready = one_go.judge(transaction, found, balances, closing=True)
             if ready.cancel:
-                raise risk_gate.still_in_the_way(decision_id)
+                raise still_in_the_way(self._desk, token, decision_id)
         sent = submit_all(self._desk, [ready.order] if ready.order else [])
         with account_transaction(self._desk, token) as transaction:
             found = one_go.after_sending(transaction, ready.carried, sent)

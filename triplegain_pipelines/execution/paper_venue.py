@@ -61,7 +61,6 @@ class PaperVenue:
         expiry=timedelta(minutes=1),
         holds_pairs=True,
         holds_stops=True,
-        amends_stops=True,
         dead_man_timer=False,
     )
 
@@ -129,20 +128,6 @@ class PaperVenue:
         with self._transaction() as connection:
             if tables.register(connection, order.client_order_id, refused=True) is not False:
                 return None
-            return self._known(connection, order.client_order_id)
-
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
-        """Move the trigger of a resting order.
-
-        Raises:
-            VenueRejectionError: there is no such order, or it is done.
-        """
-        with self._transaction() as connection:
-            found = tables.read(connection, order.client_order_id)
-            if found is None or found.state.is_final:
-                msg = f"the paper venue has no resting order {order.client_order_id} whose trigger could be moved"
-                raise VenueRejectionError(msg)
-            tables.move_trigger(connection, order.client_order_id, trigger_price)
             return self._known(connection, order.client_order_id)
 
     def open_orders(self) -> tuple[RestingAtVenue, ...]:

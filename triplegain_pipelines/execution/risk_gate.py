@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from triplegain_pipelines.domain.decisions import Decision
-from triplegain_pipelines.domain.errors import InputError, UnknownOutcomeError
+from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.market import Instrument, exact_price
 from triplegain_pipelines.domain.money import rounded_down
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
@@ -20,6 +20,7 @@ from triplegain_pipelines.execution.documents import VerdictInputs, inputs_text,
 from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.sending import cancel, request_cancel
 from triplegain_pipelines.execution.steps import Step, own_order, queued, refuse, standing_of, stored
+from triplegain_pipelines.execution.waiting import leaves, still_in_the_way
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.portfolio.proposals import propose
 from triplegain_pipelines.risk.engine import RISK_VERSION, assess
@@ -50,11 +51,13 @@ def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
     """Judge what the decision asks for, and write the order where it is allowed.
 
     A decision that closes a position first takes its resting orders back, so that no more than the position can ever
-    be sold. A fill that came before the cancellation wins: the exit is made for what is left, or not at all.
+    be sold. A fill that came before the cancellation wins: the exit is made for what is left, or not at all. One that
+    meets an entry of unknown outcome waits for it: what turns out to exist is closed then.
 
     Raises:
         StaleFenceError: a newer holder has the account.
-        UnknownOutcomeError: the venue did not answer a cancellation, so an exit could sell twice.
+        UnknownOutcomeError: an order in the way is not known to be gone, so an exit could sell twice. The decision
+            stays claimed, and does not run out before that is clear.
     """
     balances, desk = venue_balances(desk), with_asked_prices(desk, decision_id)
     for closing in (False, True):
@@ -64,14 +67,7 @@ def check_risk(desk: Desk, decision_id: UUID, token: int) -> Step:
         if step is not None:
             return step
         cancel(desk, token, pending, ReasonCode.POSITION_CLOSED)
-    raise still_in_the_way(decision_id)
-
-
-def still_in_the_way(decision_id: UUID) -> UnknownOutcomeError:
-    """That an exit cannot be sent, because what it could sell twice may still be alive."""
-    return UnknownOutcomeError(
-        f"the venue did not confirm that the orders in the way of decision {decision_id} are gone; reconcile first"
-    )
+    raise still_in_the_way(desk, token, decision_id)
 
 
 def decide(
@@ -96,14 +92,13 @@ def decide(
     if made is not None and made.state is not OrderState.LOST:
         return Step(goes_on=True, reason=Reason(ReasonCode.WITHIN_LIMITS)), ()
     decision, books = stored(decision_id, found.decision), books_of(transaction.account, found)
-    asked = _superseded(decision) if found.superseded else _asked(transaction, books, decision)
+    in_the_way = [order for order in found.alive if order.intent.symbol == decision.symbol]
+    if leaves(decision, in_the_way) and not found.superseded and fence.halted(transaction) is None:
+        return None, in_the_way
+    asked = _superseded(decision) if found.superseded else _asked(transaction, books, decision, closing=closing)
     if isinstance(asked, Reason):
         return refuse(transaction, decision_id, asked), ()
     proposal, prices = asked
-    if closing and proposal.kind.adds_risk:
-        # A fill came before the cancellation and closed the position: what was an exit must not open the other side.
-        return refuse(transaction, decision_id, Reason(ReasonCode.NOTHING_TO_CLOSE)), ()
-    in_the_way = [order for order in found.alive if order.intent.symbol == decision.symbol]
     if not proposal.kind.adds_risk and in_the_way:
         return None, in_the_way
     attempt = made.intent.attempt + 1 if made else 1
@@ -112,7 +107,7 @@ def decide(
 
 
 def _asked(
-    transaction: AccountTransaction, books: Books, decision: Decision
+    transaction: AccountTransaction, books: Books, decision: Decision, *, closing: bool
 ) -> tuple[Proposal, Mapping[str, Decimal]] | Reason:
     """What the decision asks for, with the prices of now; or why it asks for nothing, or may not ask."""
     halted = fence.halted(transaction)
@@ -129,6 +124,9 @@ def _asked(
     proposal = propose(decision, holding, prices[decision.symbol], desk.limits, step)
     if isinstance(proposal, Reason):
         return proposal
+    if closing and proposal.kind.adds_risk:
+        # A fill came before the cancellation and closed the position: what was an exit must not open the other side.
+        return Reason(ReasonCode.NOTHING_TO_CLOSE)
     return unknown if unknown is not None and proposal.kind.adds_risk else (proposal, prices)
 
 
@@ -179,7 +177,7 @@ def _judge(transaction: AccountTransaction, books: Books, asked: _Asked, balance
         if against is not None:
             return refuse(transaction, decision.decision_id, against)
     (made,) = intend(transaction, [intent], verdict.proposal.proposal_id, sending=asked.sending)
-    return Step(goes_on=True, reason=reason, order=made)
+    return Step(goes_on=True, reason=reason, order=made, outcome=verdict.proposal)
 
 
 def _against(desk: Desk, asked: _Asked, intent: Intent, balances: VenueBalances) -> Reason | None:

@@ -9,6 +9,7 @@ from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.orders import Leg, OrderState
 from triplegain_pipelines.domain.reasons import Reason, ReasonCode
+from triplegain_pipelines.domain.risk import Proposal
 from triplegain_pipelines.execution.booking import change_order
 from triplegain_pipelines.execution.desk import AccountTransaction
 from triplegain_pipelines.store import orders, outbox, standing
@@ -31,11 +32,15 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How a step ended: whether the next one has something to do, and why; the order, where one was just written."""
+    """How a step ended: whether the next one has something to do, and why.
+
+    Where an order was just written it is `order`, and `outcome` what risk let through for it.
+    """
 
     goes_on: bool
     reason: Reason
     order: Order | None = None
+    outcome: Proposal | None = None
 
 
 def main_order(transaction: AccountTransaction, decision_id: UUID) -> Order | None:
@@ -129,7 +134,7 @@ def end_overdue(transaction: AccountTransaction) -> None:
     """End the decisions that nobody acted on while they were valid, or whose run died: none waits for ever unseen.
 
     An order that was written and never sent is given up: it holds its symbol, and an exit keeps the stop away that was
-    taken back for it. What was sent is followed until it is clear.
+    taken back for it. What was sent is followed until it is clear, and an exit that waits for that is tried again.
     """
     for row in outbox.waiting(transaction.connection, transaction.schema, transaction.account):
         late = transaction.at - row.valid_until
@@ -139,7 +144,7 @@ def end_overdue(transaction: AccountTransaction) -> None:
                 {"valid_until": row.valid_until.isoformat(), "now": transaction.at.isoformat()},
             )
             refuse(transaction, row.decision_id, reason)
-        elif row.status is OutboxStatus.CLAIMED and late > _RUN_LASTS:
+        elif row.status is OutboxStatus.CLAIMED and late > _RUN_LASTS and not row.is_held_up:
             order = main_order(transaction, row.decision_id)
             if order is not None and order.state is OrderState.PENDING_SUBMIT and order.submitted_at is None:
                 detail = "its run ended before it was handed to the venue"
@@ -155,7 +160,7 @@ def finish_by_order(transaction: AccountTransaction, row: OutboxRow, order: Orde
         status, code = _ENDS[order.state]
         finish(transaction, row.decision_id, status, Reason(code, {"order": str(order.client_order_id)}))
         return status
-    if (order is None or order.state is OrderState.LOST) and transaction.at > row.valid_until:
+    if (order is None or order.state is OrderState.LOST) and transaction.at > row.valid_until and not row.is_held_up:
         reason = Reason(ReasonCode.DECISION_EXPIRED, {"valid_until": row.valid_until.isoformat()})
         finish(transaction, row.decision_id, OutboxStatus.EXPIRED, reason)
         return OutboxStatus.EXPIRED

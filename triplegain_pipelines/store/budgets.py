@@ -27,12 +27,12 @@ from triplegain_pipelines.domain.model_budget import (
 from triplegain_pipelines.settings.models import BudgetSettings
 from triplegain_pipelines.store.budget_alerts import tell_lost, tell_overrun, tell_standings
 
-# A lost call is spent at its worst case, so it counts as before. A RELEASED one never left: no call, and no cost.
+# A lost call is spent at its worst case, so it counts as before.
 _USAGE: LiteralString = """
     SELECT seat,
         coalesce(sum(cost_usd), 0) AS spent_usd,
         coalesce(sum(worst_case_usd) FILTER (WHERE state = 'RESERVED'), 0) AS reserved_usd,
-        count(*) FILTER (WHERE state <> 'RELEASED') AS calls,
+        count(*) AS calls,
         count(*) FILTER (WHERE state = 'LOST') AS lost,
         count(*) FILTER (WHERE cost_usd > worst_case_usd) AS overrun
     FROM ops.model_reservations WHERE reserved_at >= %s AND reserved_at < %s GROUP BY seat
@@ -103,7 +103,7 @@ def settle(connection: psycopg.Connection, call_id: UUID, cost_usd: Decimal, at:
     """Book what a call cost, in the place of its worst case; more than that is booked as it is, and an alert tells it.
 
     A call whose cost is not known (it was cancelled, or the provider gave no usage) is settled at its worst case. One
-    that was given up as lost, or released, is booked all the same. Saying the same cost twice changes nothing.
+    that was given up as lost is booked all the same. Saying the same cost twice changes nothing.
 
     Raises:
         BudgetError: nothing was reserved for the call, another cost is booked for it, or the cost is no amount.
@@ -120,26 +120,6 @@ def settle(connection: psycopg.Connection, call_id: UUID, cost_usd: Decimal, at:
             _require_settled_at(connection, call_id, cost_usd)
         elif cost_usd > row[1]:
             tell_overrun(connection, row[0], call_id, row[1], cost_usd, at)
-
-
-def release(connection: psycopg.Connection, call_id: UUID, at: datetime) -> None:
-    """Give back what was reserved for a call that never left. Releasing it twice changes nothing.
-
-    Only who knows that nothing was sent may say so: a call that was cut off under way may be billed, and is settled.
-
-    Raises:
-        BudgetError: nothing was reserved for the call, or its cost is booked.
-    """
-    with connection.transaction():
-        _wait_for_turn(connection)
-        written = connection.execute(
-            """UPDATE ops.model_reservations SET state = 'RELEASED', cost_usd = 0, ended_at = %s
-               WHERE call_id = %s AND state IN ('RESERVED', 'LOST')""",
-            [at, call_id],
-        )
-        if written.rowcount == 0 and (found := _state(connection, call_id))[0] != "RELEASED":
-            msg = f"the call {call_id} left and cost {found[1]:f} USD; what it took of the budget cannot be given back"
-            raise BudgetError(msg)
 
 
 def tend(connection: psycopg.Connection, limits: BudgetSettings, at: datetime) -> list[OpenReservation]:
@@ -256,20 +236,18 @@ def _with_call(standing: BudgetStanding, seat: str, worst_case_usd: Decimal) -> 
 
 
 def _require_settled_at(connection: psycopg.Connection, call_id: UUID, cost_usd: Decimal) -> None:
-    booked = _state(connection, call_id)[1]
+    booked = _booked(connection, call_id)
     if booked != cost_usd:
         msg = f"{booked:f} USD are booked for the call {call_id}, and now it is said to have cost {cost_usd:f} USD"
         raise BudgetError(msg)
 
 
-def _state(connection: psycopg.Connection, call_id: UUID) -> tuple[str, Decimal]:
-    row = connection.execute(
-        "SELECT state, cost_usd FROM ops.model_reservations WHERE call_id = %s", [call_id]
-    ).fetchone()
+def _booked(connection: psycopg.Connection, call_id: UUID) -> Decimal:
+    row = connection.execute("SELECT cost_usd FROM ops.model_reservations WHERE call_id = %s", [call_id]).fetchone()
     if row is None:
         msg = f"nothing was reserved for the call {call_id}; reserve its worst case and commit before it leaves"
         raise BudgetError(msg)
-    return row[0], row[1]
+    return Decimal(row[0])
 
 
 def _require_amount(amount_usd: Decimal, what: str) -> None:

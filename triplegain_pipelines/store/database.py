@@ -12,6 +12,7 @@ from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.errors import UnavailableError
 from triplegain_pipelines.domain.secrets import passwords_in, remember
 from triplegain_pipelines.store.extensions import create_extensions
+from triplegain_pipelines.store.gathered import GatheringConnection
 from triplegain_pipelines.store.hypertables import arrange_tables
 from triplegain_pipelines.store.server import with_driver
 
@@ -52,7 +53,14 @@ class Database:
         self.place = f"{parts.hostname}:{parts.port or 5432}{parts.path}"
         options = {**_OPTIONS, "autocommit": True}  # a transaction begins where `connection` says so
         self._pool = ConnectionPool(
-            url, kwargs=options, min_size=0, max_size=8, open=False, name=self.place, reconnect_timeout=_ATTEMPT_SECONDS
+            url,
+            connection_class=GatheringConnection,
+            kwargs=options,
+            min_size=0,
+            max_size=8,
+            open=False,
+            name=self.place,
+            reconnect_timeout=_ATTEMPT_SECONDS,
         )
 
     @contextmanager
@@ -145,7 +153,7 @@ class Database:
         """Close all connections."""
         self._pool.close()
 
-    def _pooled(self) -> psycopg.Connection:
+    def _pooled(self) -> GatheringConnection:
         """A connection of the pool, as soon as there is one."""
         deadline = monotonic_seconds() + _WAIT_SECONDS
         try:

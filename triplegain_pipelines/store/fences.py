@@ -17,6 +17,7 @@ from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError
 # may have hours of candles to walk: a run that gave up would leave its decision to expire.
 TAKEOVER_SECONDS = 5.0
 
+_ALIVE: LiteralString = "SELECT 1"
 TAKE: LiteralString = """
     INSERT INTO ops.fences AS fence (account, token, holder, taken_at) VALUES (%s, 1, %s, %s)
     ON CONFLICT (account) DO UPDATE
@@ -39,6 +40,7 @@ class AccountLock:
 
     def __init__(self, connection: psycopg.Connection, account: str, wait: float) -> None:
         self._connection = connection
+        self._asking = connection.cursor()
         self._account = account
         if not (self._taken_within(wait) if wait > 0 else self._taken_at_once()):
             msg = f"another process trades for the account {account!r} now; wait until it is done, or stop it"
@@ -51,7 +53,7 @@ class AccountLock:
             StaleFenceError: the session is gone, or nobody can tell.
         """
         try:
-            self._connection.execute("SELECT 1")
+            self._asking.execute(_ALIVE)
         except psycopg.Error as error:
             msg = (
                 f"the lock of the account {self._account!r} is lost: the database ended the session that held it; "

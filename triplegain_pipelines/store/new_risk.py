@@ -10,6 +10,7 @@ import psycopg
 
 from triplegain_pipelines.domain.risk import MarketState
 from triplegain_pipelines.store import breakers, findings, heartbeats, live_armings, market_states
+from triplegain_pipelines.store.gathered import ask_apart
 from triplegain_pipelines.store.statements import statement
 
 _BEATS: LiteralString = """
@@ -28,6 +29,7 @@ _PARTS: tuple[LiteralString, ...] = (
     _ORDERED,
 )
 _ALL: LiteralString = "SELECT " + ", ".join("(" + part + ")" for part in _PARTS)
+_TOUCHED_BY = frozenset(["meant", "moved"])  # of all that is gathered, orders alone are read here
 _WATCHED = [breakers.HEARTBEAT, heartbeats.GUARDIAN, heartbeats.RECONCILED]
 
 
@@ -55,7 +57,8 @@ def read(
     connection: psycopg.Connection, schema: str, account: str, venue: str, config_hash: str, at: datetime, day: datetime
 ) -> Grounds:
     """What new risk of the account would rest on at `at`, in the UTC day that began at `day`."""
-    row = connection.execute(
+    row = ask_apart(
+        connection,
         statement(_ALL, schema),
         {
             "account": account,
@@ -68,6 +71,7 @@ def read(
             "beats": _WATCHED,
             "clock": heartbeats.CLOCK,
         },
+        _TOUCHED_BY,
     ).fetchone()
     beats, skew, armed_until, market, ordered = row or (None, None, None, None, Decimal(0))
     return Grounds(

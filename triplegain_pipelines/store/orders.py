@@ -1,9 +1,10 @@
 """Intents and the orders made of them: written before sending, moved only along `TRANSITIONS`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from triplegain_pipelines.domain.orders import (
     Side,
 )
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.store.gathered import Change, write
 from triplegain_pipelines.store.statements import statement
 
 _SELECT: LiteralString = """
@@ -47,6 +49,25 @@ _INTENT = (
     "intended_at",
 )
 
+_MEANT: LiteralString = """
+    meant AS (
+        INSERT INTO {schema}.intents ({columns}) VALUES {values}
+        RETURNING client_order_id, account, symbol, intended_at),
+    ordered AS (
+        INSERT INTO {schema}.orders (client_order_id, account, symbol, state, reason_code, submitted_at, expires_at,
+            changed_at)
+        SELECT client_order_id, account, symbol, 'PENDING_SUBMIT', 'WITHIN_LIMITS', %s::timestamptz, %s::timestamptz,
+            intended_at
+        FROM meant)"""
+_MOVED: LiteralString = """
+    moved AS (
+        UPDATE {schema}.orders AS stored SET state = meant.state, reason_code = meant.reason,
+            filled_quantity = meant.filled, changed_at = %s, misses = 0, missed_from = NULL,
+            venue_order_id = coalesce(meant.venue_order_id, stored.venue_order_id)
+        FROM (VALUES {values}) AS meant ({columns})
+        WHERE stored.client_order_id = meant.client_order_id AND stored.state = meant.from_state
+            AND stored.filled_quantity = meant.from_filled
+        RETURNING stored.client_order_id)"""
 _MOVE = ("client_order_id", "from_state", "from_filled", "state", "reason", "filled", "venue_order_id")
 
 
@@ -172,25 +193,13 @@ def insert(
     now on. Returns the orders as they are stored.
     """
     if intents:
-        connection.execute(
-            statement(
-                """WITH meant AS (
-                       INSERT INTO {schema}.intents ({columns}) VALUES {values}
-                       RETURNING client_order_id, account, symbol, intended_at)
-                   INSERT INTO {schema}.orders (client_order_id, account, symbol, state, reason_code, submitted_at,
-                       expires_at, changed_at)
-                   SELECT client_order_id, account, symbol, 'PENDING_SUBMIT', 'WITHIN_LIMITS', %s, %s, intended_at
-                   FROM meant""",
-                schema,
-                _INTENT,
-                len(intents),
-            ),
-            [
-                *(value for intent in intents for value in _intent_values(intent, proposal_id, token, at)),
-                submitted_at,
-                expires_at,
-            ],
+        values = [value for intent in intents for value in _intent_values(intent, proposal_id, token, at)]
+        written = Change(
+            statement(_MEANT, schema, _INTENT, len(intents)),
+            [*values, submitted_at, expires_at],
+            frozenset(["meant", *(intent.client_order_id for intent in intents)]),
         )
+        write(connection, written)
     return [
         Order(
             intent,
@@ -234,36 +243,32 @@ def move(connection: psycopg.Connection, schema: str, moves: Sequence[Move], at:
 
     Raises:
         IllegalTransitionError: a state cannot follow, a stored state is another by now, or too much was filled. Nothing
-            may be kept of this transaction then.
+            may be kept of this transaction then. What is stored is looked at when the change is written (`gathered`).
     """
     if not moves:
         return []
     for one in moves:
         one.require_legal()
-    rows = connection.execute(
-        statement(
-            """UPDATE {schema}.orders AS stored SET state = meant.state, reason_code = meant.reason,
-                   filled_quantity = meant.filled, changed_at = %s,
-                   venue_order_id = coalesce(meant.venue_order_id, stored.venue_order_id), misses = 0,
-                   missed_from = NULL
-               FROM (VALUES {values}) AS meant ({columns})
-               WHERE stored.client_order_id = meant.client_order_id AND stored.state = meant.from_state
-                   AND stored.filled_quantity = meant.from_filled
-               RETURNING stored.client_order_id""",
-            schema,
-            _MOVE,
-            len(moves),
-        ),
+    moved = Change(
+        statement(_MOVED, schema, _MOVE, len(moves)),
         [at, *(value for one in moves for value in one.values())],
-    ).fetchall()
-    moved = {row[0] for row in rows}
+        frozenset(["moved", *(one.order.client_order_id for one in moves)]),
+        b"ARRAY(SELECT client_order_id FROM moved)",
+        partial(_require_moved, moves),
+    )
+    write(connection, moved)
+    return [one.after() for one in moves]
+
+
+def _require_moved(moves: Sequence[Move], found: Iterable[UUID]) -> None:
+    """That each of `moves` found its order in the state it was read in."""
+    moved = set(found)
     for one in moves:
         if one.order.client_order_id in moved:
             moved.remove(one.order.client_order_id)  # one that stands here twice cannot move twice
         else:
             msg = f"order {one.order.client_order_id} is not {one.order.state} any more; read it again"
             raise IllegalTransitionError(msg)
-    return [one.after() for one in moves]
 
 
 def record_miss(connection: psycopg.Connection, schema: str, order: Order, asked_at: datetime) -> Order:

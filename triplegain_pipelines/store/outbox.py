@@ -13,14 +13,20 @@ from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import StaleFenceError
 from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.store import fences
+from triplegain_pipelines.store.gathered import Change, write
 from triplegain_pipelines.store.statements import statement
 
 _COLUMNS = ("outbox_id", "decision_id", "status", "queued_at", "valid_until", "token", "reason_code")
 
-_TAKING: LiteralString = "WITH taken AS ("
-_CLAIMING: LiteralString = """)
-    UPDATE {schema}.outbox AS waiting SET status = 'CLAIMED', token = taken.token, changed_at = %s FROM taken
-    WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED') RETURNING taken.token"""
+_ENDED: LiteralString = """
+    ended AS (
+        UPDATE {schema}.outbox SET status = %s, reason_code = %s, changed_at = %s
+        WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED'))"""
+_CLAIMING: LiteralString = """),
+    claimed AS (
+        UPDATE {schema}.outbox AS waiting SET status = 'CLAIMED', token = taken.token, changed_at = %s FROM taken
+        WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED') RETURNING taken.token)"""
+_CLAIMED: LiteralString = "taken AS (" + fences.TAKE + _CLAIMING
 
 
 class OutboxStatus(StrEnum):
@@ -40,7 +46,7 @@ class OutboxStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A decision in the outbox. `token` is that of the process which claimed it last."""
+    """A decision in the outbox. `token` is that of the process which claimed it last, `reason` why it ended."""
 
     outbox_id: int
     decision_id: UUID
@@ -49,6 +55,11 @@ class OutboxRow:
     valid_until: datetime
     token: int | None
     reason: ReasonCode | None
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it waits for an order to be clear, for however long that takes: `reason` says so before its end."""
+        return self.status is OutboxStatus.CLAIMED and self.reason is not None
 
 
 def queue(connection: psycopg.Connection, schema: str, decisions: Sequence[Decision], at: datetime) -> None:
@@ -88,24 +99,45 @@ def waiting(connection: psycopg.Connection, schema: str, account: str) -> list[O
 
 
 def claim(
-    connection: psycopg.Connection, schema: str, account: str, decision_id: UUID, holder: str, at: datetime
-) -> int:
-    """Raise the account's token (`fences.take`), and note that its `holder` works on the decision; the token.
+    connection: psycopg.Connection,
+    schema: str,
+    account: str,
+    decision_id: UUID,
+    holder: str,
+    at: datetime,
+    *,
+    token: int,
+) -> None:
+    """Raise the account's token to `token` (`fences.take`), and note that its `holder` works on the decision.
 
     Raises:
-        StaleFenceError: the decision is not waiting any more.
+        StaleFenceError: the decision is not waiting any more, or the token was not the one before; then or when it is
+            written.
     """
-    row = connection.execute(
+
+    def require_taken(taken: int | None) -> None:
+        if taken != token:
+            msg = f"decision {decision_id} cannot be claimed with token {token}: another process was faster"
+            raise StaleFenceError(msg)
+
+    values = [account, holder, at, at, decision_id]
+    rows = frozenset(["claimed", decision_id])
+    write(
+        connection,
+        Change(statement(_CLAIMED, schema), values, rows, b"(SELECT token FROM claimed)", require_taken),
+    )
+
+
+def hold_up(connection: psycopg.Connection, schema: str, decision_id: UUID, reason: ReasonCode, at: datetime) -> None:
+    """Note that the claimed decision waits for what `reason` says, and does not run out meanwhile."""
+    connection.execute(
         statement(
-            _TAKING + fences.TAKE + _CLAIMING,
+            """UPDATE {schema}.outbox SET reason_code = %s, changed_at = %s
+               WHERE decision_id = %s AND status = 'CLAIMED'""",
             schema,
         ),
-        [account, holder, at, at, decision_id],
-    ).fetchone()
-    if row is None:
-        msg = f"decision {decision_id} is not waiting any more, so it cannot be claimed"
-        raise StaleFenceError(msg)
-    return int(row[0])
+        [reason, at, decision_id],
+    )
 
 
 def finish(
@@ -117,14 +149,8 @@ def finish(
     at: datetime,
 ) -> None:
     """Note how the decision ended. An end is never changed."""
-    connection.execute(
-        statement(
-            """UPDATE {schema}.outbox SET status = %s, reason_code = %s, changed_at = %s
-               WHERE decision_id = %s AND status IN ('PENDING', 'CLAIMED')""",
-            schema,
-        ),
-        [status, reason, at, decision_id],
-    )
+    ended = Change(statement(_ENDED, schema), [status, reason, at, decision_id], frozenset(["ended", decision_id]))
+    write(connection, ended)
 
 
 def _row(row: tuple[Any, ...]) -> OutboxRow:

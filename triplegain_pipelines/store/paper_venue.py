@@ -124,13 +124,6 @@ def update(connection: psycopg.Connection, client_order_id: UUID, state: OrderSt
     )
 
 
-def move_trigger(connection: psycopg.Connection, client_order_id: UUID, trigger_price: Decimal) -> None:
-    """Change the trigger of an order."""
-    connection.execute(
-        "UPDATE paper_venue.orders SET trigger_price = %s WHERE client_order_id = %s", [trigger_price, client_order_id]
-    )
-
-
 def insert_fills(connection: psycopg.Connection, fills: Sequence[Fill]) -> None:
     """Write fills. Their ids are unique."""
     for fill in fills:

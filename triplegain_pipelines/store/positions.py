@@ -1,15 +1,24 @@
 """Open positions and closed trades of an account."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
 from triplegain_pipelines.portfolio.positions import ClosedTrade, Position
+from triplegain_pipelines.store.gathered import Change
+from triplegain_pipelines.store.gathered import write as write_change
 from triplegain_pipelines.store.statements import statement
 
 _POSITION = tuple(field.name for field in fields(Position))
 _TRADE = tuple(field.name for field in fields(ClosedTrade))
+_HELD: LiteralString = """
+    held AS (
+        INSERT INTO {schema}.positions ({columns}) VALUES ({places})
+        ON CONFLICT (account, symbol) DO UPDATE SET {excluded})"""
+_TRADED: LiteralString = """
+    flat AS (DELETE FROM {schema}.positions WHERE account = %s AND symbol = %s),
+    traded AS (INSERT INTO {schema}.trades ({columns}) VALUES ({places}))"""
 
 
 def read_all(connection: psycopg.Connection, schema: str, account: str) -> list[Position]:
@@ -28,27 +37,15 @@ def read(connection: psycopg.Connection, schema: str, account: str, symbol: str)
 
 def write(connection: psycopg.Connection, schema: str, position: Position) -> None:
     """Open a position, or replace the open one of its symbol."""
-    connection.execute(
-        statement(
-            """INSERT INTO {schema}.positions ({columns}) VALUES ({places})
-               ON CONFLICT (account, symbol) DO UPDATE SET {excluded}""",
-            schema,
-            _POSITION,
-        ),
-        _values(position),
-    )
+    row = frozenset(["held", (position.account, position.symbol)])
+    write_change(connection, Change(statement(_HELD, schema, _POSITION), _values(position), row))
 
 
 def close(connection: psycopg.Connection, schema: str, trade: ClosedTrade) -> None:
     """Move a position that is flat to the trades."""
-    connection.execute(
-        statement(
-            """WITH flat AS (DELETE FROM {schema}.positions WHERE account = %s AND symbol = %s)
-               INSERT INTO {schema}.trades ({columns}) VALUES ({places})""",
-            schema,
-            _TRADE,
-        ),
-        [trade.account, trade.symbol, *_values(trade)],
+    key = (trade.account, trade.symbol)
+    write_change(
+        connection, Change(statement(_TRADED, schema, _TRADE), [*key, *_values(trade)], frozenset(["traded", key]))
     )
 
 

@@ -15,7 +15,7 @@ from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import ReasonCode
-from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState
+from triplegain_pipelines.domain.risk import Breaker, BreakerName, BreakerState, Proposal
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.risk.state import RiskState
 from triplegain_pipelines.store import decisions
@@ -61,7 +61,8 @@ class Standing:
 
     `made` are the decision's orders by leg and attempt, `alive` the account's unfinished ones as `orders.alive` has
     them. Cash is in the account's currency; a breaker without a row is left out. `superseded` says that
-    a later decision of the account in the same symbol was acted on, or ended, already.
+    a later decision of the account in the same symbol was acted on, or ended, already. `outcome` is what risk let
+    through for the decision, where this process has just judged it.
     """
 
     decision_id: UUID
@@ -74,6 +75,7 @@ class Standing:
     risk: RiskState
     breakers: dict[BreakerName, Breaker]
     superseded: bool
+    outcome: Proposal | None = None
 
     def position(self, symbol: str) -> Position | None:
         """The open position in `symbol`, or None."""

@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from triplegain_pipelines.domain.risk import Proposal, Verdict, VerdictStatus
+from triplegain_pipelines.store.gathered import Change, write
 from triplegain_pipelines.store.statements import statement
+
+_GIVEN: LiteralString = """
+    proposed AS (
+        INSERT INTO {schema}.proposals (proposal_id, account, decision_id, symbol, kind, direction, document,
+            proposed_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING proposal_id, account, proposed_at),
+    given AS (
+        INSERT INTO {schema}.verdicts (proposal_id, account, status, reasons, outcome, inputs, decided_at)
+        SELECT proposal_id, account, %s::text, %s::jsonb, %s::text, %s::text, proposed_at FROM proposed)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +47,8 @@ def insert(
     at: datetime,
 ) -> None:
     """Write a proposal and its verdict. Each proposal gets one verdict, for ever."""
-    connection.execute(
-        statement(
-            """WITH proposed AS (
-                   INSERT INTO {schema}.proposals (proposal_id, account, decision_id, symbol, kind, direction, document,
-                       proposed_at)
-                   VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING proposal_id, account, proposed_at)
-               INSERT INTO {schema}.verdicts (proposal_id, account, status, reasons, outcome, inputs, decided_at)
-               SELECT proposal_id, account, %s, %s, %s, %s, proposed_at FROM proposed""",
-            schema,
-        ),
+    given = Change(
+        statement(_GIVEN, schema),
         [
             proposal.proposal_id,
             proposal.account,
@@ -60,7 +63,9 @@ def insert(
             outcome,
             inputs,
         ],
+        frozenset(["given"]),
     )
+    write(connection, given)
 
 
 def read_outcome(connection: psycopg.Connection, schema: str, proposal_id: UUID) -> str | None:
