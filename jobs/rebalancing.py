@@ -11,9 +11,11 @@ from triplegain_pipelines.settings import settings
 @dg.op
 def queue(context: dg.OpExecutionContext, desk: dg.ResourceParam[Desk], session: dg.ResourceParam[Session]) -> None:
     """Plan, and put the trades into the outbox: each is judged and executed in a run of its own."""
+    from triplegain_pipelines.agents.headline_tones import sentiment_version
     from triplegain_pipelines.operations.rebalancing import queue_rebalancing
 
-    document = queue_rebalancing(desk, session.settings.profile).document()
+    configured = session.settings
+    document = queue_rebalancing(desk, configured.profile, sentiment_version(configured.models)).document()
     for trade in document["trades"]:
         context.log.info("%s %s %s: %s", trade["action"], trade["quantity"], trade["symbol"], trade["reason"])
     for kept in document["kept"]:

@@ -34,6 +34,8 @@ hypothesis.settings.load_profile("undisturbed")
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "data"
 MEMORY = Path("/dev/shm")  # noqa: S108 - folders of its own, which a password guards
 ROOM = 2 << 30
+_FIRST_WORKER = "gw0"
+_REPEATED = {"properties", "e2e"}
 _QUICK = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -43,10 +45,32 @@ _QUICK = {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Each worker imports all tests and the whole project; watching one of them do so is enough, at ten seconds each.
+
+    What is there then stays until the end: the collector of garbage need not go through it again.
+    """
+    coverage = getattr(session.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    watched = coverage if os.environ.get("PYTEST_XDIST_WORKER", _FIRST_WORKER) != _FIRST_WORKER else None
+    if watched is not None:
+        watched.pause()
+    found = yield
+    if watched is not None:
+        watched.resume()
+    gc.freeze()
+    return found
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is slow does the same thing very often: watching each of its lines would take a third more time."""
+    """What is slow goes first and is not watched, nor are laws: they do the same thing very often.
+
+    Last, a long file would leave the other workers idle. And the kernels that its commands compile, each of them once,
+    are there for the tests after it; workers that begin with the backtests compile all of them at the same time.
+    """
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
     for item in items:
-        if item.get_closest_marker("slow") is not None:
+        if item.get_closest_marker("slow") is not None or _REPEATED & set(item.path.parts):
             item.add_marker("no_cover")
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ pytestmark = [pytest.mark.backtest, pytest.mark.slow]
 
 # Two days with entries, a take profit and an exit: something is under way at any moment of a kill.
 _RANGE = ("2024-08-08", "2024-08-10")
+_BETWEEN_LOOKS = 0.005  # seconds, of a walk of seconds
 _ARGUMENTS = ("replay", "--symbols", "BTC/USDT,ETH/USDT", "--from", _RANGE[0], "--to", _RANGE[1], "--json")
 
 
@@ -62,6 +64,8 @@ def kill_after_events(home: Home, events: int) -> None:
             while counted < events and running.poll() is None:
                 row = connection.execute("SELECT count(*) FROM paper_trading.trading_events").fetchone()
                 counted = row[0] if row else 0
+                with suppress(subprocess.TimeoutExpired):
+                    running.wait(_BETWEEN_LOOKS)  # to ask all the time takes a third of the machine from the replay
             family = [running.pid, *(child.pid for child in psutil.Process(running.pid).children(recursive=True))]
             for pid in family:
                 os.kill(pid, signal.SIGKILL)
