@@ -22,12 +22,14 @@ def execution_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for a run for each waiting decision. Whether it may trade is decided in that run, inside the transaction.
 
-    A run that failed does not end its decision: every two minutes another one is asked for while it is valid. Runs of
-    an account wait for each other, and the fence lets a decision trade once, however many runs there are.
+    A run that failed does not end its decision: every two minutes another one is asked for while it is valid, or while
+    its exit waits for an order to be clear. Runs of an account wait for each other, and the fence lets a decision trade
+    once, however many runs there are.
     """
     now = session.clock.now()
     with database.connection() as connection:
-        waiting = [row for row in outbox.waiting(connection, session.schema, session.account) if row.valid_until >= now]
+        found = outbox.waiting(connection, session.schema, session.account)
+    waiting = [row for row in found if row.valid_until >= now or row.is_held_up]
     if not waiting:
         return dg.SkipReason(f"no decision of {session.account} waits")
     return dg.SensorResult(

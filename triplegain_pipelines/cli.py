@@ -14,7 +14,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from triplegain_pipelines import live_commands
+from triplegain_pipelines import live_commands, orders_commands
 from triplegain_pipelines.account_commands import breaker, mode, stop
 from triplegain_pipelines.backtest_commands import backtest
 from triplegain_pipelines.books_commands import deposit, journal, reconcile, withdraw
@@ -80,6 +80,7 @@ app.add_typer(live_commands.live, name="live")
 app.add_typer(records, name="records")
 app.add_typer(parameters, name="parameters")
 app.add_typer(live_commands.credentials, name="credentials")
+app.add_typer(orders_commands.orders, name="orders")
 
 
 def main() -> NoReturn:
@@ -269,8 +270,7 @@ def up() -> None:
 
 def catch_up_market(database: Database) -> None:
     """Have the simulated market's history up to now."""
-    import dagster as dg
-
+    from jobs.instance import busy_instance
     from jobs.market import catch_up
     from triplegain_pipelines.definitions import build_defs
     from triplegain_pipelines.store.candles import stored_range
@@ -279,14 +279,13 @@ def catch_up_market(database: Database) -> None:
     with database.connection() as connection:
         stored = stored_range(connection, profile.venue, profile.symbols[-1], Timeframe.M1)
     database.close()
-    with dg.DagsterInstance.get() as instance:
+    with busy_instance() as instance:
         catch_up(build_defs(), instance, stored[1] if stored else None, SystemClock().now())
 
 
 def replayed(database: Database, plan: ReplayPlan, *, quiet: bool = False) -> dict[str, Any]:
     """Run a replay's jobs on the home's Dagster instance, telling each finished step, and summarise it."""
-    import dagster as dg
-
+    from jobs.instance import busy_instance
     from jobs.replay import run_replay
     from triplegain_pipelines.definitions import build_defs
     from triplegain_pipelines.execution.desk import PAPER
@@ -301,7 +300,7 @@ def replayed(database: Database, plan: ReplayPlan, *, quiet: bool = False) -> di
         err.print(
             f"replaying {plan.first} to {plan.last}: {', '.join(plan.symbols)} of {plan.venue}, account {plan.account}"
         )
-    with dg.DagsterInstance.get() as instance, err.status("at work"):
+    with busy_instance() as instance, err.status("at work"):
         run_replay(build_defs(), instance, plan, (lambda *_: None) if quiet else tell)
     session = Session(plan.account, plan.venue, plan.symbols, replay=True, settings=settings(), clock=SystemClock())
     return summarise(database, PAPER, session, validate_account(database, session, plan.start, plan.end))

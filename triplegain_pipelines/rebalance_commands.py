@@ -15,12 +15,15 @@ _Apply = Annotated[bool, typer.Option("--apply", help="Queue the trades, to be j
 
 def rebalance(account: _Account = None, apply: _Apply = False, as_json: AsJson = False) -> None:
     """Show what would bring an account back to its target weights, and with --apply queue it."""
+    from triplegain_pipelines.agents.headline_tones import sentiment_version
     from triplegain_pipelines.operations.rebalancing import plan_now, queue_rebalancing, rebalancing_desk
 
-    profile = settings().profile
+    own = settings()
+    profile = own.profile
     with opened_database() as database:
-        desk = rebalancing_desk(database, settings(), account or profile.account)
-        made = (queue_rebalancing if apply else plan_now)(desk, profile)
+        desk = rebalancing_desk(database, own, account or profile.account)
+        scored = sentiment_version(own.models)
+        made = queue_rebalancing(desk, profile, scored) if apply else plan_now(desk, profile)
     document = made.document()
     if as_json:
         print_json(document)

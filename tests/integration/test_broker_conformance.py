@@ -293,23 +293,6 @@ def test_a_quantity_of_an_older_step_is_not_sent(case: Case) -> None:
     assert case.exchange.orders == ()
 
 
-def test_a_stop_is_moved_in_place_where_the_venue_can(case: Case) -> None:
-    """X3: a stop that is cancelled to be placed anew leaves a position without one."""
-    stop, asked = case.rest("9000")
-    if not case.broker.traits.amends_stops:
-        with pytest.raises(VenueRejectionError):
-            case.broker.amend_stop(asked, Decimal(9500))
-        assert case.exchange.orders[0].trigger == Decimal(9000)
-        return
-    moved = case.broker.amend_stop(asked, Decimal("9500.001"))
-    assert (moved.venue_order_id, moved.state) == (asked.venue_order_id, OrderState.OPEN)
-    assert [order.trigger for order in case.exchange.orders] == [Decimal("9500.01")]
-    case.price("9400")
-    assert case.found(stop).state is OrderState.FILLED
-    with pytest.raises(VenueRejectionError):
-        case.broker.amend_stop(asked, Decimal(9600))
-
-
 NOT_DONE = (FaultKind.LOSE_REQUEST, FaultKind.SERVER_ERROR)
 DONE = (FaultKind.LOSE_ANSWER, FaultKind.SERVER_ERROR_AFTER, FaultKind.DROP_CONNECTION, FaultKind.DELAY)
 

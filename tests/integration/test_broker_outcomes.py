@@ -197,11 +197,10 @@ def test_busy_and_unwelcome_by_status() -> None:
                 submit(server, venue)
 
 
-def test_a_cancel_or_amend_without_an_answer_is_unknown() -> None:
+def test_a_cancel_without_an_answer_is_unknown() -> None:
     """X3: a cancel that timed out is not a cancel; a busy venue has not cancelled either."""
     for reply in (Reply(lost=True), Reply("", 503), Reply({"error": ["EAPI:Invalid nonce"]}), Reply({})):
-        calls = {"POST /0/private/CancelOrder": reply, "POST /0/private/AmendOrder": reply}
-        with captured("kraken", **calls) as server:
+        with captured("kraken", **{"POST /0/private/CancelOrder": reply}) as server:
             broker = broker_at(server.url, "kraken", ReplayClock(START))
             with pytest.raises(UnknownOutcomeError):
                 broker.cancel(reference(intent(Leg.STOP, trigger="9000")))
@@ -224,14 +223,6 @@ def test_a_cancel_that_was_only_accepted_is_unknown() -> None:
         with pytest.raises(UnknownOutcomeError, match="has not cancelled"):
             broker.cancel(reference(stop, "O-1"))
         assert broker.cancel(reference(stop, "O-1")).state is OrderState.CANCELED
-
-
-def test_a_busy_venue_leaves_the_stop_as_it_is() -> None:
-    """X3: an amend that was not looked at has changed nothing, which the caller is told as a refusal."""
-    with captured("kraken", **{"POST /0/private/AmendOrder": Reply({"error": ["EAPI:Invalid nonce"]})}) as server:
-        broker = broker_at(server.url, "kraken", ReplayClock(START))
-        with pytest.raises(VenueRejectionError):
-            broker.amend_stop(reference(intent(Leg.STOP, trigger="9000")), intent().decided_price)
 
 
 READS: dict[str, Callable[[Any], Any]] = {

@@ -168,7 +168,7 @@ def test_nonces_of_one_key_rise_over_all_its_clients() -> None:
 
 
 def test_the_other_calls_of_kraken_on_the_wire() -> None:
-    """X2: cancel by our id, amend with a deadline, look-up among open, closed and traded, the timer in seconds."""
+    """X2: cancel by our id, look-up among open, closed and traded, the timer in seconds."""
     gone = Reply({"error": ["EOrder:Unknown order"]})
     replies = {
         "POST /0/private/QueryOrders": gone,
@@ -176,14 +176,11 @@ def test_the_other_calls_of_kraken_on_the_wire() -> None:
         "POST /0/private/ClosedOrders": Reply({"error": [], "result": {"closed": {}, "count": 0}}),
         "POST /0/private/TradesHistory": Reply({"error": [], "result": {"trades": {}, "count": 0}}),
         "POST /0/private/CancelOrder": gone,
-        "POST /0/private/AmendOrder": gone,
         "POST /0/private/CancelAllOrdersAfter": Reply({"error": [], "result": {"triggerTime": "2024-08-05T00:01:00Z"}}),
     }
     with captured("kraken", **replies) as server:
         broker = broker_at(server.url, "kraken", ReplayClock(START))
         assert broker.lookup(reference(STOP, "OABC-1")) is None
-        with pytest.raises(Exception, match="refused the new trigger"):
-            broker.amend_stop(reference(STOP), Decimal("9600.04"))
         with pytest.raises(Exception, match="knows no order"):
             broker.cancel(reference(STOP))
         broker.keep_alive(timedelta(seconds=60))
@@ -197,10 +194,6 @@ def test_the_other_calls_of_kraken_on_the_wire() -> None:
         assert [(sent.name.rpartition("/")[2], fields(sent)) for sent in private] == [
             ("QueryOrders", {"txid": "OABC-1", "trades": "true", "consolidate_taker": "false"}),
             *looked,
-            (
-                "AmendOrder",
-                {"cl_ord_id": own(STOP), "trigger_price": "9600.1", "deadline": "2024-08-05T00:00:05.000Z"},
-            ),
             ("CancelOrder", {"cl_ord_id": own(STOP)}),
             *looked,
             ("CancelAllOrdersAfter", {"timeout": "60"}),

@@ -30,7 +30,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     """A second start must not fail on, or repeat, what the first one made."""
     database.migrate()
     with database.connection() as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
 
 
 def test_an_older_schema_is_seen_to_be_older(database: Database) -> None:

@@ -76,20 +76,46 @@ def test_a_stop_sells_no_more_than_can_be_sold(floor: GuardedFloor) -> None:
     assert floor.sent(Leg.STOP) == 1
 
 
-def test_a_stop_grows_with_its_position_and_the_guardian_holds_it_meanwhile(
-    floor: GuardedFloor, clock: ReplayClock
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_a_position_grows_by_gets_a_stop_and_the_first_one_rests_on(
+    floor: GuardedFloor, clock: ReplayClock, *, answered: bool
 ) -> None:
-    """Trap 25: what is bought later needs a stop too; on spot the old one must go first, and the trail says so."""
+    """Trap 25: the resting stop was cancelled for a larger one, and in between nothing rested for the position."""
     floor.enter()
     with floor.database.connection() as connection:
         connection.execute("UPDATE paper_trading.positions SET quantity = 0.3")
         connection.execute("UPDATE paper_venue.orders SET quantity = 0.3, filled_quantity = 0.3 WHERE side = 'BUY'")
+    if not answered:
+        floor.spot.lose_answer.add(Leg.STOP)
+    for _ in range(3):
+        later(clock)
+        with OrderPath(floor.desk) as path:
+            path.mend(path.newest_token())
+        mend(floor)
+    assert sorted(floor.spot.resting()) == [(BTC, "STOP", Decimal("0.1")), (BTC, "STOP", Decimal("0.2"))]
+    assert floor.orders()[1:] == [("STOP", 1, "OPEN", 0.1), ("STOP", 2, "OPEN", 0.2)]
+    assert floor.spot.cancels == []
+    assert floor.alerts() == set()
+    if answered:
+        floor.spot.match(floor.desk.account, floor.candle("9700"))  # both are reached
+    assert close(floor) is Closing.CLOSED
+    assert floor.owned() == floor.held() == 0
+    assert floor.sent(Leg.EXIT) == (0 if answered else 1)
+
+
+def test_a_growth_too_small_for_a_stop_of_its_own_replaces_the_stop(floor: GuardedFloor, clock: ReplayClock) -> None:
+    """Trap 4: a stop below the minimum is refused; for a moment the guardian holds the level, and the trail says so."""
+    floor.enter()
+    with floor.database.connection() as connection:
+        connection.execute("UPDATE paper_trading.positions SET quantity = 0.1003")
+        connection.execute(
+            "UPDATE paper_venue.orders SET quantity = 0.1003, filled_quantity = 0.1003 WHERE side = 'BUY'"
+        )
     later(clock)
     mend(floor)
-    assert floor.spot.resting() == [(BTC, "STOP", Decimal("0.3"))]
-    assert floor.orders()[1:] == [("STOP", 1, "CANCELED", 0.1), ("STOP", 2, "OPEN", 0.3)]
+    assert floor.spot.resting() == [(BTC, "STOP", Decimal("0.1003"))]
+    assert floor.orders()[1:] == [("STOP", 1, "CANCELED", 0.1), ("STOP", 2, "OPEN", 0.1003)]
     assert floor.events("protection_held") == [(BTC, "STOP_REPLACED")]
-    assert floor.alerts() == set()
 
 
 def test_a_stop_that_is_too_large_is_made_smaller(floor: GuardedFloor, clock: ReplayClock) -> None:

@@ -114,6 +114,14 @@ def _flattened(life: Life) -> None:
     life.caretaker.round()
 
 
+def _way_out(life: Life) -> None:
+    """The stop's request is lost, and all is to be closed before the venue can say what became of it."""
+    life.act(BTC, Action.BUY)
+    assert life.desk.emergency_file is not None
+    life.desk.emergency_file.write_text('{"flatten": true}')
+    life.caretaker.settle(lambda: None, rounds=3)
+
+
 _PART = Fault(FaultKind.PARTIAL_FILL, CallKind.SUBMIT)
 _BUY, _CLOSE = (BTC, Action.BUY), (BTC, Action.CLOSE)
 SCRIPTS: Mapping[str, Script] = {
@@ -124,5 +132,10 @@ SCRIPTS: Mapping[str, Script] = {
     "in parts": Script((_BUY, _CLOSE), _in_parts, (_PART, _PART)),
     "two symbols": Script((_BUY, (ETH, Action.BUY), (ETH, Action.CLOSE)), _two_symbols),
     "withdrawn": Script((_BUY,), _withdrawn, (_PART,)),
+    "way out": Script(
+        (_BUY,),
+        _way_out,
+        (Fault(FaultKind.REVISE, CallKind.SUBMIT), Fault(FaultKind.LOSE_REQUEST, CallKind.SUBMIT)),
+    ),
     "flattened": Script((_BUY, (ETH, Action.BUY)), _flattened),
 }

@@ -37,7 +37,6 @@ SPOT = VenueTraits(
     expiry=timedelta(seconds=5),
     holds_pairs=False,
     holds_stops=True,
-    amends_stops=False,
     dead_man_timer=True,
 )
 NO_STOPS = replace(SPOT, holds_stops=False)

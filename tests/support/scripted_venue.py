@@ -64,7 +64,6 @@ class ScriptedVenue:
             expiry=EXPIRY,
             holds_pairs=False,
             holds_stops=True,
-            amends_stops=False,
             dead_man_timer=False,
         )
     )
@@ -116,10 +115,6 @@ class ScriptedVenue:
         self._speak("lookup")
         found = self._find(order)
         return None if found is None else self._answer(found)
-
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:  # noqa: ARG002
-        """It cannot."""
-        raise VenueRejectionError("stops are not amended here")  # noqa: EM101, TRY003
 
     def open_orders(self) -> tuple[RestingAtVenue, ...]:
         """Everything that is open."""

@@ -80,7 +80,6 @@ _steps = st.one_of(
     st.tuples(st.just("submit"), _requests),
     st.tuples(st.just("price"), _prices),
     st.tuples(st.just("cancel"), st.tuples(st.integers(0, 20), st.booleans())),
-    st.tuples(st.just("amend"), st.tuples(st.integers(0, 20), _prices)),
     st.tuples(st.just("arrive"), st.none()),
 )
 
@@ -97,11 +96,7 @@ def take(exchange: LoopbackExchange, step: tuple[str, Any]) -> None:
             exchange.arrived()
         elif exchange.orders:
             number = exchange.orders[asked[0] % len(exchange.orders)].number
-            (
-                exchange.cancel(number, fill_after=asked[1])
-                if name == "cancel"
-                else exchange.amend(number, trigger=asked[1])
-            )
+            exchange.cancel(number, fill_after=asked[1])
     except RefusedError:
         pass
 

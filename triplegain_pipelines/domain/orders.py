@@ -147,7 +147,10 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    """What a venue knows of an order of ours, with every fill it reports for it. `raw` is its answer as it came."""
+    """What a venue knows of an order of ours, with every fill it reports for it. `raw` is its answer as it came.
+
+    `venue_order_id` is empty where a person speaks for a venue that has named none.
+    """
 
     client_order_id: UUID
     venue_order_id: str

@@ -21,6 +21,8 @@ class ReasonCode(ExplainedCode):
     SEAT_BUDGET = "SEAT_BUDGET", "What the call could cost at most is more than the budget has left."
     SEAT_NOT_RECORDED = "SEAT_NOT_RECORDED", "Only stored answers are used, and there is none for this question."
     SEATS_DISABLED = "SEATS_DISABLED", "Models are turned off by LLM_ENABLED=false."
+    SEAT_OFFLINE = "SEAT_OFFLINE", "Baselines sit in the seats while offline, and they answer no such question."
+    SEAT_BUSY = "SEAT_BUSY", "Another process was asking the seat the same at this moment."
     QUORUM_NOT_MET = "QUORUM_NOT_MET", "Fewer than the required seats or vendors answered: no new risk."
     CONSENSUS_REACHED = "CONSENSUS_REACHED", "The pooled forecast is on one side by more than the dead band."
     CLOSE_AGREED = "CLOSE_AGREED", "Most of the seats that count say that a position should be closed."
@@ -154,6 +156,7 @@ class ReasonCode(ExplainedCode):
     STOP_HELD = "STOP_HELD", "The venue cannot hold the stop, so the guardian holds it."
     DUST_WRITTEN_OFF = "DUST_WRITTEN_OFF", "What is left of the position is too small to be sold."
     ADOPTED = "ADOPTED", "The venue knew the order, and its state was taken over."
+    SETTLED_BY_HAND = "SETTLED_BY_HAND", "The venue tells nothing of the order, so a person said what became of it."
     SIBLING_FILLED = "SIBLING_FILLED", "The other order of the pair was filled."
     POSITION_CLOSED = "POSITION_CLOSED", "The position it protected was closed."
     # Breakers

@@ -41,7 +41,7 @@ class VenueTraits:
     elsewhere a look-up that finds nothing proves nothing before the request has expired. `expiry` is how long after
     its sending a request can still be accepted. `holds_pairs`: stop and target rest together and one fill cancels the
     other; elsewhere only the stop rests, and the guardian holds the target. `holds_stops`: a stop can rest there;
-    elsewhere the guardian holds that too. `amends_stops`: the trigger of a resting stop can be moved in place.
+    elsewhere the guardian holds that too.
     `dead_man_timer`: it cancels all orders when it is not told to wait any longer.
     """
 
@@ -49,7 +49,6 @@ class VenueTraits:
     expiry: timedelta
     holds_pairs: bool
     holds_stops: bool
-    amends_stops: bool
     dead_man_timer: bool
 
 
@@ -96,15 +95,6 @@ class Broker(Protocol):
 
         Raises:
             UnavailableError: the venue cannot be asked, or cannot tell yet.
-        """
-        ...
-
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
-        """Move the trigger of a resting stop without taking it from the book.
-
-        Raises:
-            VenueRejectionError: the venue refused for certain; the stop rests as it did.
-            UnknownOutcomeError: no answer came: the stop rests at the old trigger or at the new one.
         """
         ...
 
@@ -161,7 +151,6 @@ class NoAccess:
         expiry=timedelta(0),
         holds_pairs=False,
         holds_stops=False,
-        amends_stops=False,
         dead_man_timer=False,
     )
 
@@ -179,10 +168,6 @@ class NoAccess:
     def lookup(self, order: OrderReference) -> VenueOrder | None:  # noqa: ARG002
         """Nothing is known."""
         raise UnavailableError(self._message)
-
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:  # noqa: ARG002
-        """Nothing is asked."""
-        raise VenueRejectionError(self._message)
 
     def open_orders(self) -> tuple[RestingAtVenue, ...]:
         """Nothing is known."""

@@ -3,6 +3,7 @@
 Each round looks at the books anew, in one transaction, and does the one thing that comes next: what rests is cancelled,
 what is unresolved is asked for, and only where nothing else can reduce the position the exit is written, committed and
 sent once. So it may be repeated after a crash at any point: an exit that is on its way is followed and never doubled.
+What stays unknown is waited for, unless the venue's own balance keeps it from selling what the exit sells.
 """
 
 import logging
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from uuid import UUID
 
 from triplegain_pipelines.domain.errors import (
     DataError,
@@ -21,20 +23,22 @@ from triplegain_pipelines.domain.errors import (
 )
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderState, OrderType, Side
 from triplegain_pipelines.domain.reasons import ReasonCode
+from triplegain_pipelines.execution.backing import is_backed
 from triplegain_pipelines.execution.booking import change_order
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
 from triplegain_pipelines.execution.intents import intend, next_attempt
 from triplegain_pipelines.execution.levels import is_tradable, protected_quantity
 from triplegain_pipelines.execution.resolving import follow, require_undisputed
 from triplegain_pipelines.execution.sending import cancel, request_cancel, send
+from triplegain_pipelines.execution.waiting import WAITS_ALERT, tell_waiting
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.store import orders, positions
-from triplegain_pipelines.store.alerts import end_alert
+from triplegain_pipelines.store.alerts import end_alerts
 from triplegain_pipelines.store.orders import Order
 
 HELD_ALERT = "stop_held_by_guardian"
 """That no stop of a position rests at the venue; its subject is `account/symbol`."""
-_ROUNDS = 6  # what rests, what is unknown, the exit, and more for what it left
+_ROUNDS = 7  # what rests, what is unknown, the exit, and more for what it left
 _ASKS = 2
 _UNKNOWN = frozenset({OrderState.PENDING_SUBMIT, OrderState.UNKNOWN})
 _NO_PRICES: Mapping[str, Decimal] = MappingProxyType({})
@@ -59,7 +63,7 @@ class Closing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What one look at the books calls for: an end, or what is to be asked of the venue."""
+    """What one look at the books calls for: an end, and what has to be followed for it; or what the venue is asked."""
 
     end: Closing | None = None
     cancel: Sequence[Order] = ()
@@ -84,9 +88,16 @@ def close_position(desk: Desk, token: int, symbol: str, reason: ReasonCode, pric
     """
     price = price if price is not None else _price_now(desk, symbol)
     sent = asked = 0
+    harmless: frozenset[UUID] = frozenset()
     for _ in range(_ROUNDS):
+        patient = not sent and not harmless and asked < _ASKS
         with account_transaction(desk, token) as transaction:
-            now = _look(transaction, symbol, reason, price, tried=sent > 0, patient=not sent and asked < _ASKS)
+            now = _look(transaction, symbol, reason, price, tried=sent > 0, patient=patient, harmless=harmless)
+        if now.follow and now.end is not None:
+            if not harmless and (harmless := _harmless(desk, symbol)):
+                continue
+            with account_transaction(desk, token) as transaction:
+                tell_waiting(transaction, symbol, now.follow)
         if now.end is not None:
             return now.end
         if now.send:
@@ -135,10 +146,12 @@ def _look(
     *,
     tried: bool,
     patient: bool,
+    harmless: frozenset[UUID],
 ) -> _Round:
     """One look at the books, and what comes next is written down.
 
     `tried`: an exit was sent before in this call. `patient`: the venue may be asked once more for what works.
+    `harmless` are orders that can sell nothing beside the exit.
     """
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
     position = positions.read(connection, schema, account, symbol)
@@ -147,16 +160,18 @@ def _look(
     for order in unsent:
         # Its claim finds it cancelled, and sends nothing. Sent beside this exit, it would sell the position twice.
         change_order(transaction, order, OrderState.CANCELED, reason)
-    working = [order for order in working if order.submitted_at is not None]
+    sent = [order for order in working if order.submitted_at is not None]
+    working = [order for order in sent if order.client_order_id not in harmless]
     exits = [order for order in working if order.intent.leg is Leg.EXIT]
     if working:
         if not patient:
-            return _Round(end=Closing.IN_FLIGHT if exits else Closing.BLOCKED)
+            waits = position is not None or any(order.intent.leg is Leg.ENTRY for order in working)
+            return _Round(end=Closing.IN_FLIGHT if exits else Closing.BLOCKED, follow=working if waits else ())
         unknown = [order for order in working if order in exits or order.state in _UNKNOWN]
         resting = [order for order in working if order not in unknown]
         return _Round(cancel=request_cancel(transaction, resting, reason), follow=unknown)
     if position is None:
-        end_alert(connection, HELD_ALERT, f"{account}/{symbol}", transaction.at)
+        end_alerts(connection, [HELD_ALERT, WAITS_ALERT], f"{account}/{symbol}", transaction.at)
         return _Round(end=Closing.CLOSED)
     quantity = protected_quantity(position, transaction.desk.instrument(symbol))
     if not _tradable(transaction.desk, position, quantity, price):
@@ -170,6 +185,16 @@ def _look(
         return _Round(end=Closing.REFUSED)  # asked again at once, the venue would refuse again
     intent = _exit(position, quantity, price or position.average_entry, next_attempt(made, Leg.EXIT))
     return _Round(send=intend(transaction, [intent], made[0].proposal_id, reason))
+
+
+def _harmless(desk: Desk, symbol: str) -> frozenset[UUID]:
+    """The unknown orders in `symbol` that the venue keeps from selling anything beside an exit of the position."""
+    with desk.database.connection() as connection:
+        position = positions.read(connection, desk.schema, desk.account, symbol)
+        alive = orders.alive(connection, desk.schema, desk.account)
+    if position is None or not is_backed(desk, position, alive):
+        return frozenset()
+    return frozenset(order.client_order_id for order in alive if order.intent.symbol == symbol)
 
 
 def _tradable(desk: Desk, position: Position, quantity: Decimal, price: Decimal | None) -> bool:

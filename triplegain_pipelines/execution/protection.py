@@ -24,9 +24,10 @@ from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.levels import Tick, reached
 from triplegain_pipelines.execution.protection_plan import ProtectionPlan, Rules, plan_protection
 from triplegain_pipelines.execution.sending import cancel, request_cancel, send
+from triplegain_pipelines.execution.waiting import WAITS_ALERT
 from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.store import orders, positions
-from triplegain_pipelines.store.alerts import AlertLevel, end_alert, raise_alert
+from triplegain_pipelines.store.alerts import AlertLevel, end_alerts, raise_alert
 from triplegain_pipelines.store.events import EventKind
 from triplegain_pipelines.store.orders import Order
 from triplegain_pipelines.store.standing import Standing
@@ -91,8 +92,8 @@ def prepare(transaction: AccountTransaction, symbol: str, standing: Standing | N
 
     `standing` is how the account stands in this transaction, where that was read already and nothing was changed since.
     """
-    position, entry, plan = _plan(transaction, symbol, standing)
-    _tell(transaction, symbol, position, plan)
+    position, entry, plan, is_clear = _plan(transaction, symbol, standing)
+    _tell(transaction, symbol, position, plan, is_clear=is_clear)
     replaced = plan.held is ReasonCode.STOP_REPLACED
     reason = ReasonCode.STOP_REPLACED if replaced else ReasonCode.POSITION_CLOSED
     pending = request_cancel(transaction, plan.cancel, reason)
@@ -131,30 +132,36 @@ def carry_out(
 
 def _plan(
     transaction: AccountTransaction, symbol: str, standing: Standing | None = None
-) -> tuple[Position | None, Order | None, ProtectionPlan]:
-    """The open position, the order that entered it, and what has to be done."""
+) -> tuple[Position | None, Order | None, ProtectionPlan, bool]:
+    """The open position, the order that entered it, what has to be done, and whether no order is unknown."""
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
     position = standing.position(symbol) if standing else positions.read(connection, schema, account, symbol)
     alive = standing.alive if standing else orders.alive(connection, schema, account)
     working = [order for order in alive if order.intent.symbol == symbol]
     if position is None and not working:
-        return None, None, ProtectionPlan()
+        return None, None, ProtectionPlan(), True
     if standing and position is not None and position.decision_id == standing.decision_id:
         made = standing.made
     else:
         made = [] if position is None else orders.of_decision(connection, schema, account, position.decision_id)
     entry = next((order for order in made if order.intent.leg is Leg.ENTRY), None)
     rules = Rules(transaction.desk.broker.traits, transaction.desk.instrument(symbol), transaction.at)
-    return position, entry, plan_protection(position, working, made, rules)
+    is_clear = not any(order.is_unresolved for order in working)
+    return position, entry, plan_protection(position, working, made, rules), is_clear
 
 
-def _tell(transaction: AccountTransaction, symbol: str, position: Position | None, plan: ProtectionPlan) -> None:
-    """Say that the guardian holds a stop, once each time, or that it need not any more."""
+def _tell(
+    transaction: AccountTransaction, symbol: str, position: Position | None, plan: ProtectionPlan, *, is_clear: bool
+) -> None:
+    """Say that the guardian holds a stop, once each time, or that it need not any more, and that no exit waits."""
     if transaction.desk.broker.traits.holds_pairs:
         return
     connection, subject = transaction.connection, f"{transaction.account}/{symbol}"
+    held = position is not None and plan.held is not None
+    over = [*([] if held else [HELD_ALERT]), *([WAITS_ALERT] if is_clear else [])]
+    if over:
+        end_alerts(connection, over, subject, transaction.at)
     if position is None or plan.held is None:
-        end_alert(connection, HELD_ALERT, subject, transaction.at)
         return
     text = f"no stop rests at the venue for {position.quantity} {symbol}; the guardian holds it at {position.stop_loss}"
     if plan.held is ReasonCode.STOP_REPLACED:
@@ -184,12 +191,12 @@ def _disarm(desk: Desk) -> None:
 def _hold_or_leave(desk: Desk, token: int, symbol: str) -> None:
     """The venue refused the stop: it is the guardian's from now on, or the position is closed at the market."""
     with account_transaction(desk, token) as transaction:
-        position, _, plan = _plan(transaction, symbol)
+        position, _, plan, is_clear = _plan(transaction, symbol)
         if position is None:
             return
         stays = not desk.broker.traits.holds_pairs and guardian_watches(transaction)
         if stays:
-            _tell(transaction, symbol, position, plan)
+            _tell(transaction, symbol, position, plan, is_clear=is_clear)
         else:
             transaction.note(
                 EventKind.PROTECTION_FAILED,

@@ -1,8 +1,9 @@
 """What has to rest at the venue for a position, compared with what does: pure functions of both.
 
 Where the venue holds pairs (paper) stop and target rest together, and what no stop covers gets a pair of its own.
-Elsewhere one stop rests for all of the position and nothing beside it, because on spot a resting order holds what it
-would sell; the target, and the stop where it cannot rest, are held by the guardian.
+Elsewhere stops rest, together for all of the position, and nothing beside them, because on spot a resting order holds
+what it would sell; the target, and the stop where it cannot rest, are held by the guardian. What a position grows by
+gets a stop of its own, so that no resting one has to go for it.
 """
 
 from collections import defaultdict
@@ -68,10 +69,10 @@ def plan_protection(
         return ProtectionPlan(cancel=(*reducing, *rests))
     if rules.traits.holds_pairs:
         return _plan_pairs(position, reducing, made, rules)
-    return _plan_single(position, reducing, made, rules)
+    return _plan_stops(position, reducing, made, rules)
 
 
-def _plan_single(position: Position, reducing: Sequence[Order], made: Sequence[Order], rules: Rules) -> ProtectionPlan:
+def _plan_stops(position: Position, reducing: Sequence[Order], made: Sequence[Order], rules: Rules) -> ProtectionPlan:
     stops = [order for order in reducing if order.intent.leg is Leg.STOP]
     others = [order for order in reducing if order.intent.leg is Leg.TAKE_PROFIT]
     if position.stop_loss is None or any(order.intent.leg is Leg.EXIT for order in reducing):
@@ -82,11 +83,15 @@ def _plan_single(position: Position, reducing: Sequence[Order], made: Sequence[O
         return ProtectionPlan(cancel=again, held=ReasonCode.UNRESOLVED_ORDER)
     wanted = protected_quantity(position, rules.instrument)
     trigger = safe_trigger(position, position.stop_loss, rules.instrument)
-    right = [order for order in stops if _fits(order, wanted, trigger, rules.instrument)][:1]
-    wrong = tuple(order for order in (*stops, *others) if order not in right)
-    if wrong or right:
-        return ProtectionPlan(cancel=wrong, held=None if right else ReasonCode.STOP_REPLACED)
-    return _new_stop(position, wanted, trigger, made, rules)
+    kept, covered = _kept(stops, wanted, trigger)
+    lacks = is_short(covered, wanted, rules.instrument)
+    wrong = tuple(order for order in (*stops, *others) if order not in kept)
+    if wrong or (kept and not lacks):
+        return ProtectionPlan(cancel=wrong, held=ReasonCode.STOP_REPLACED if lacks else None)
+    missing = rounded_down(wanted - covered, rules.instrument.quantity_step)
+    if kept and not is_tradable(missing, trigger, rules.instrument):
+        return ProtectionPlan(cancel=tuple(kept), held=ReasonCode.STOP_REPLACED)  # too little for a stop of its own
+    return _new_stop(position, missing, trigger, made, rules)
 
 
 def _new_stop(
@@ -101,10 +106,15 @@ def _new_stop(
     return ProtectionPlan(place=(_leg(position, Leg.STOP, trigger, wanted, next_attempt(made, Leg.STOP)),))
 
 
-def _fits(order: Order, wanted: Decimal, trigger: Decimal, instrument: Instrument) -> bool:
-    """Whether the stop is at the level, sells no more than there is, and leaves nothing that could be sold too."""
-    quantity = order.open_quantity
-    return order.intent.trigger_price == trigger and quantity <= wanted and not is_short(quantity, wanted, instrument)
+def _kept(stops: Sequence[Order], wanted: Decimal, trigger: Decimal) -> tuple[list[Order], Decimal]:
+    """The stops at the level that together sell no more than there is, the first ones first; and how much they sell."""
+    kept: list[Order] = []
+    covered = Decimal(0)
+    for order in stops:
+        if order.intent.trigger_price == trigger and covered + order.open_quantity <= wanted:
+            kept.append(order)
+            covered += order.open_quantity
+    return kept, covered
 
 
 def _refused_lately(made: Sequence[Order], quantity: Decimal, trigger: Decimal, at: datetime) -> bool:

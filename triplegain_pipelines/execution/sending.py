@@ -3,9 +3,8 @@
 No retry stands here. An answer that did not come leaves the order UNKNOWN, for `resolving` to clear up.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from triplegain_pipelines.domain.errors import DataError, StaleFenceError, TransientError
 from triplegain_pipelines.domain.orders import OrderState, VenueOrder
@@ -20,8 +19,8 @@ from triplegain_pipelines.execution.booking import (
 )
 from triplegain_pipelines.execution.broker import NotExecutedError, VenueRejectionError
 from triplegain_pipelines.execution.desk import AccountTransaction, Desk, account_transaction
-from triplegain_pipelines.portfolio.positions import Position
 from triplegain_pipelines.store.orders import Move, Order
+from triplegain_pipelines.store.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,6 @@ class Sent:
         return [order for order, answer in self.answers if answer.state is OrderState.REJECTED]
 
 
-_NO_POSITIONS: Mapping[str, Position | None] = MappingProxyType({})
 _NEVER_SENT = NoOrder(OrderState.LOST, ReasonCode.LOCK_LOST, "the account's lock was gone, so it was not sent")
 
 
@@ -130,14 +128,14 @@ def take_over(
     transaction: AccountTransaction,
     answers: Sequence[tuple[Order, VenueOrder | NoOrder]],
     reason: ReasonCode,
-    held: Mapping[str, Position | None] = _NO_POSITIONS,
+    standing: Standing | None = None,
 ) -> Booked:
     """Record answers of the venue, the fills of all of them in the order of their time; what those with an order did.
 
-    `held` are positions that are known, as in `record_all`.
+    `standing` as in `record_all`.
     """
     answered = [Answer(order, answer, reason) for order, answer in answers if isinstance(answer, VenueOrder)]
-    booked = record_all(transaction, answered, held)
+    booked = record_all(transaction, answered, standing)
     for order, answer in answers:
         if isinstance(answer, NoOrder):
             record_none(transaction, order, answer)

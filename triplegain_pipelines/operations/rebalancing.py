@@ -101,8 +101,10 @@ def plan_now(desk: Desk, profile: Profile) -> Rebalancing:
         return Rebalancing(_basis(transaction, settings, profile).plan)
 
 
-def queue_rebalancing(desk: Desk, profile: Profile) -> Rebalancing:
+def queue_rebalancing(desk: Desk, profile: Profile, sentiment: str = SENTIMENT_VERSION) -> Rebalancing:
     """Plan, and put the trades into the account's outbox, the sales first. They end as every decision does.
+
+    `sentiment` is the version of the sentiment signals that are made (`sentiment_version`).
 
     Raises:
         InputError: the profile has no weights, or there is no such account.
@@ -116,7 +118,7 @@ def queue_rebalancing(desk: Desk, profile: Profile) -> Rebalancing:
         _require_quiet(transaction)
         basis = _basis(transaction, settings, profile)
         plan = basis.plan
-        evidence = _evidence(transaction, plan.trades)
+        evidence = _evidence(transaction, plan.trades, sentiment)
         as_of = _off_grid(transaction.at)
         decisions = tuple(
             rebalancing_decision(
@@ -127,6 +129,7 @@ def queue_rebalancing(desk: Desk, profile: Profile) -> Rebalancing:
                 evidence[trade.symbol].regime,
                 as_of=as_of,
                 valid_until=as_of + profile.decisions.validity,
+                sentiment=sentiment,
             )
             for trade in plan.trades
         )
@@ -151,7 +154,8 @@ def _off_grid(at: datetime) -> datetime:
 
 def _require_quiet(transaction: AccountTransaction) -> None:
     connection, schema, account = transaction.connection, transaction.schema, transaction.account
-    waiting = [row for row in outbox.waiting(connection, schema, account) if row.valid_until >= transaction.at]
+    found = outbox.waiting(connection, schema, account)
+    waiting = [row for row in found if row.valid_until >= transaction.at or row.is_held_up]
     working = [
         order
         for order in orders.alive(connection, schema, account)
@@ -177,7 +181,9 @@ def _basis(transaction: AccountTransaction, settings: RebalancingSettings, profi
     return Basis(Stock(books.cash, held, prices), settings, instruments)
 
 
-def _evidence(transaction: AccountTransaction, trades: Sequence[PlannedTrade]) -> Mapping[str, _Evidence]:
+def _evidence(
+    transaction: AccountTransaction, trades: Sequence[PlannedTrade], sentiment: str
+) -> Mapping[str, _Evidence]:
     """The newest snapshot of each symbol that is traded, with its regime.
 
     Raises:
@@ -192,7 +198,7 @@ def _evidence(transaction: AccountTransaction, trades: Sequence[PlannedTrade]) -
         [snapshot.snapshot_id for snapshot in newest.values()],
         technical=TECHNICAL_VERSION,
         regime=REGIME_VERSION,
-        sentiment=SENTIMENT_VERSION,
+        sentiment=sentiment,
     )
     evidence = {}
     for trade in trades:

@@ -1,6 +1,6 @@
 """The emergency stop of a home: what can be done without the database is done first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from triplegain_pipelines.domain.errors import TripleGainError, UnavailableError
@@ -12,7 +12,9 @@ from triplegain_pipelines.execution.emergency import (
     unfinished_entries,
     write_file,
 )
+from triplegain_pipelines.execution.waiting import WAITS_ALERT
 from triplegain_pipelines.settings import Settings
+from triplegain_pipelines.store.alerts import open_alerts
 from triplegain_pipelines.store.database import Database
 
 _WAIT_SECONDS = 5.0
@@ -64,6 +66,13 @@ def _filed(settings: Settings, order: StopOrder, tell: Callable[[str], None]) ->
     return True
 
 
+def _waited_for(database: Database, name: str, symbols: Sequence[str]) -> list[str]:
+    """What closing `symbols` waits for, as their alerts say."""
+    subjects = {f"{name}/{symbol}" for symbol in symbols}
+    with database.connection() as connection:
+        return [one.text for one in open_alerts(connection) if one.kind == WAITS_ALERT and one.subject in subjects]
+
+
 def _carried_out(
     database: Database,
     settings: Settings,
@@ -77,6 +86,7 @@ def _carried_out(
         desk = desk_of(database, settings, name)
         closed = carry_out(desk, closing=order.flatten, wait=_WAIT_SECONDS)
         left = unfinished_entries(desk)
+        waits = _waited_for(database, name, [symbol for symbol, end in closed.items() if not end.is_over])
     except TripleGainError as error:
         tell(f"{name}: entries and positions are left to the breaker sensor and the guardian: {error}")
         return False
@@ -84,4 +94,6 @@ def _carried_out(
     if left:
         entries = f"{left} {'entry' if left == 1 else 'entries'} NOT confirmed as cancelled; the guardian asks again"
     tell(f"{name}: {entries}" + "".join(f"; {symbol} {end}" for symbol, end in closed.items()))
+    for text in waits:
+        tell(text)
     return not left and all(end.is_over for end in closed.values())

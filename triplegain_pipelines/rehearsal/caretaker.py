@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from triplegain_pipelines.domain.errors import PermanentError, TransientError
 from triplegain_pipelines.domain.orders import Leg
 from triplegain_pipelines.domain.risk import TradingMode
+from triplegain_pipelines.execution.backing import SHOWN_AFTER
 from triplegain_pipelines.execution.desk import Desk
 from triplegain_pipelines.execution.levels import Tick
 from triplegain_pipelines.execution.order_path import OrderPath
@@ -122,11 +123,12 @@ class Caretaker:
         return state is not None and not state.unresolved and self._reconciled_at is not None
 
     def _wait(self) -> None:
-        """Move the clock to where the next look-up can tell more."""
+        """Move the clock to where the next look-up can tell more, or an exit need not wait for it."""
         unresolved = [] if self._state is None else self._state.unresolved
-        expiries = [order.expires_at for order in unresolved if order.expires_at is not None]
-        ahead = [expiry for expiry in expiries if expiry > self._clock.now()]
-        self._clock.advance_to(max(ahead) + _AFTER_EXPIRY) if ahead else self._clock.advance(_STEP)
+        shown = [order.submitted_at + SHOWN_AFTER for order in unresolved if order.submitted_at is not None]
+        expired = [order.expires_at + _AFTER_EXPIRY for order in unresolved if order.expires_at is not None]
+        ahead = [moment for moment in (*shown, *expired) if moment > self._clock.now()]
+        self._clock.advance_to(min(ahead)) if ahead else self._clock.advance(_STEP)
 
     def _take_over(self) -> None:
         with OrderPath(self._desk, wait=_PATIENCE) as path:
@@ -182,6 +184,6 @@ class Caretaker:
         with self._desk.database.connection() as connection:
             waiting = outbox.waiting(connection, self._desk.schema, self._desk.account)
         for row in waiting:
-            if row.valid_until >= self._clock.now():
+            if row.valid_until >= self._clock.now() or row.is_held_up:
                 with OrderPath(self._desk, wait=_PATIENCE) as path:
                     path.execute(row.decision_id)

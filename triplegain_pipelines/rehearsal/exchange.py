@@ -187,20 +187,6 @@ class LoopbackExchange:
             self._timer = None if timeout is None else self.clock.now() + timeout
             return self._timer
 
-    def amend(self, number: int, trigger: Decimal) -> ExchangeOrder:
-        """Move the trigger of an order that still waits for it.
-
-        Raises:
-            RefusedError: there is no such order, or the trigger is not on the price grid or already passed.
-        """
-        with self._alone():
-            order = self._open(number)
-            if not order.waiting:
-                raise RefusedError(VenueRefusal.UNKNOWN_ORDER)
-            symbol, moved = order.request.symbol, replace(order.request, trigger=trigger)
-            check_trigger(moved, self.instruments[symbol], self._prices[symbol], self.rules)
-            return self._match(self._keep(replace(order, trigger=trigger), OrderEvent.AMENDED))
-
     def arrived(self) -> None:
         """A private call has arrived: late fills come a call nearer."""
         with self._alone():

@@ -31,7 +31,6 @@ class CallKind(StrEnum):
 
     SUBMIT = "SUBMIT"
     CANCEL = "CANCEL"
-    AMEND = "AMEND"
     QUESTION = "QUESTION"  # about orders and trades
     ACCOUNT = "ACCOUNT"  # balances, keys, the dead-man timer
 
@@ -40,7 +39,7 @@ _SUITS = {
     FaultKind.PARTIAL_FILL: frozenset({CallKind.SUBMIT}),
     FaultKind.FILL_AFTER_CANCEL: frozenset({CallKind.CANCEL}),
     FaultKind.REVISE: frozenset({CallKind.SUBMIT, CallKind.CANCEL, CallKind.QUESTION}),
-    FaultKind.LATE_REQUEST: frozenset({CallKind.SUBMIT, CallKind.CANCEL, CallKind.AMEND}),
+    FaultKind.LATE_REQUEST: frozenset({CallKind.SUBMIT, CallKind.CANCEL}),
 }
 
 

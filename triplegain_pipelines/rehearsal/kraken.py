@@ -6,7 +6,6 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from triplegain_pipelines.rehearsal.exchange import LoopbackExchange
@@ -89,7 +88,6 @@ class Kraken(VenueProtocol):
             _public("AssetPairs", self._asset_pairs),
             _public("Ticker", self._ticker),
             self._private("AddOrder", self._add_order, CallKind.SUBMIT),
-            self._private("AmendOrder", self._amend_order, CallKind.AMEND),
             self._private("CancelOrder", self._cancel_order, CallKind.CANCEL),
             self._private("CancelAll", self._cancel_all, CallKind.CANCEL),
             self._private("CancelAllOrdersAfter", self._cancel_all_after, account),
@@ -136,7 +134,7 @@ class Kraken(VenueProtocol):
 
     def rate_limited(self, kind: CallKind) -> Answer:
         """Orders have a budget of their own."""
-        trading = kind in {CallKind.SUBMIT, CallKind.AMEND, CallKind.CANCEL}
+        trading = kind in {CallKind.SUBMIT, CallKind.CANCEL}
         return _error("EOrder:Rate limit exceeded" if trading else "EAPI:Rate limit exceeded")
 
     def invalid_nonce(self) -> Answer:
@@ -196,16 +194,6 @@ class Kraken(VenueProtocol):
         if call.behind:
             self.exchange.fall_behind(order.number)
         return {"descr": {"order": described(order)}, "txid": [transaction_id("O", order.number)]}
-
-    def _amend_order(self, call: Incoming) -> object:
-        refusal = _too_late(call, self.now())
-        if refusal is not None:
-            return refusal
-        order = self._named(call)
-        if self.rate_limits and not self._limits.amend(order.request.symbol, order.opened_at, self.now()):
-            return self.rate_limited(CallKind.AMEND)
-        amended = self.exchange.amend(order.number, Decimal(call.parameters["trigger_price"]))
-        return {"amend_id": transaction_id("T", amended.number)}
 
     def _cancel_order(self, call: Incoming) -> object:
         order = self._named(call)
@@ -295,7 +283,7 @@ class Kraken(VenueProtocol):
         raise RefusedError(VenueRefusal.UNKNOWN_SYMBOL)
 
     def _named(self, call: Incoming) -> ExchangeOrder:
-        """The open order that a cancel or an amendment is for."""
+        """The open order that a cancel is for."""
         asked = call.text("cl_ord_id") or call.text("txid")
         for order in self.exchange.orders:
             names = {order.request.client_id, order.request.details.get("userref"), transaction_id("O", order.number)}

@@ -7,10 +7,9 @@ _CALLS_A_SECOND = 0.33
 _ORDERS = 60.0
 _ORDERS_A_SECOND = 1.0
 _HISTORY = frozenset({"TradesHistory", "ClosedOrders", "Ledgers", "QueryLedgers"})
-_WITHOUT_COST = frozenset({"AddOrder", "AmendOrder", "CancelOrder"})
-# What a cancel and an amendment cost besides by the seconds that the order has rested: the younger, the more.
+_WITHOUT_COST = frozenset({"AddOrder", "CancelOrder"})
+# What a cancel costs by the seconds that the order has rested: the younger, the more.
 _CANCEL_COST = ((5, 8.0), (10, 6.0), (15, 5.0), (45, 4.0), (90, 2.0), (300, 1.0))
-_AMEND_COST = ((5, 3.0), (10, 2.0), (15, 1.0))
 
 
 class Counter:
@@ -39,16 +38,12 @@ class KrakenLimits:
         self._pairs: dict[str, Counter] = {}
 
     def call(self, name: str, now: datetime) -> bool:
-        """Whether a private call may be made now. Placing, amending and canceling orders is not counted here."""
+        """Whether a private call may be made now. Placing and canceling orders is not counted here."""
         return name in _WITHOUT_COST or self._calls.add(2.0 if name in _HISTORY else 1.0, now)
 
     def place(self, symbol: str, now: datetime) -> bool:
         """Whether an order may be placed now."""
         return self._of(symbol).add(1.0, now)
-
-    def amend(self, symbol: str, opened_at: datetime, now: datetime) -> bool:
-        """Whether an order may be amended now."""
-        return self._of(symbol).add(1.0 + _cost(_AMEND_COST, opened_at, now), now)
 
     def cancel(self, symbol: str, opened_at: datetime, now: datetime) -> None:
         """Count a cancel, which is never refused."""

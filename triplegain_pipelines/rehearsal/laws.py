@@ -240,7 +240,8 @@ def _each_position_has_its_stop(both: _Both) -> Iterator[str]:
             for order in both.theirs.orders
             if order.open and order.request.symbol == position.symbol and order.request.side is Side.SELL
         ]
-        if [(order.rest, order.trigger) for order in selling] != [(wanted, trigger)]:
+        # What it grew by has a stop of its own.
+        if {order.trigger for order in selling} != {trigger} or sum(order.rest for order in selling) != wanted:
             resting = ", ".join(f"{order.rest} at {order.trigger}" for order in selling) or "nothing"
             yield f"{wanted} {position.symbol} has its stop at {trigger}, and at the exchange rests {resting}"
 

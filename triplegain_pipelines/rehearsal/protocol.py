@@ -16,7 +16,7 @@ from triplegain_pipelines.rehearsal.exchange import LoopbackExchange
 from triplegain_pipelines.rehearsal.faults import CallKind, FaultKind
 from triplegain_pipelines.rehearsal.orders import RefusedError, VenueRules
 
-_TRADING = frozenset({CallKind.SUBMIT, CallKind.CANCEL, CallKind.AMEND})
+_TRADING = frozenset({CallKind.SUBMIT, CallKind.CANCEL})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

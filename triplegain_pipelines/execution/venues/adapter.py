@@ -135,15 +135,6 @@ class VenueAdapter(ABC):
         fills = tuple(trade.of(order.client_order_id) for trade in found.trades)
         return VenueOrder(order.client_order_id, found.venue_order_id, found.state, fills, found.raw)
 
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
-        """Refused: only an adapter whose traits say so can.
-
-        Raises:
-            VenueRejectionError: always; the stop rests as it did.
-        """
-        msg = f"{self.venue} cannot move the stop {order.client_order_id} to {trigger_price}; place a new one"
-        raise VenueRejectionError(msg)
-
     def open_orders(self) -> tuple[RestingAtVenue, ...]:
         """Every open order of the account.
 

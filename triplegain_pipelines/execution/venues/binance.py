@@ -65,7 +65,6 @@ class BinanceAdapter(VenueAdapter):
             expiry=self._expiry,
             holds_pairs=False,
             holds_stops=True,
-            amends_stops=False,
             dead_man_timer=False,
         )
 

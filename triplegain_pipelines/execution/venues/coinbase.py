@@ -51,7 +51,6 @@ class CoinbaseAdapter(VenueAdapter):
             expiry=_SIGNED_FOR,
             holds_pairs=False,
             holds_stops=True,
-            amends_stops=False,
             dead_man_timer=False,
         )
 

@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from triplegain_pipelines.domain.errors import DataError, UnavailableError, UnknownOutcomeError
+from triplegain_pipelines.domain.errors import DataError, UnavailableError
 from triplegain_pipelines.domain.market import Instrument
-from triplegain_pipelines.domain.orders import Execution, OrderReference, RestingAtVenue, VenueOrder
-from triplegain_pipelines.execution.broker import VenueRejectionError, VenueTraits
+from triplegain_pipelines.domain.orders import Execution, OrderReference, RestingAtVenue
+from triplegain_pipelines.execution.broker import VenueTraits
 from triplegain_pipelines.execution.venues.adapter import Found, VenueAdapter
 from triplegain_pipelines.execution.venues.client import Answer, Failure
 from triplegain_pipelines.execution.venues.markets import Market, readable
-from triplegain_pipelines.execution.venues.numbers import spelt, trigger_on_grid
-from triplegain_pipelines.execution.venues.outcomes import Request, words_of
+from triplegain_pipelines.execution.venues.numbers import spelt
+from triplegain_pipelines.execution.venues.outcomes import words_of
 from triplegain_pipelines.execution.venues.reading import (
     mapping,
     milliseconds,
@@ -46,47 +46,14 @@ class KrakenAdapter(VenueAdapter):
 
     @property
     def traits(self) -> VenueTraits:
-        """It holds stops at the market and moves them, and can cancel everything by itself."""
+        """It holds stops at the market, and can cancel everything by itself."""
         return VenueTraits(
             absence_is_final=False,
             expiry=self._expiry,
             holds_pairs=False,
             holds_stops=True,
-            amends_stops=True,
             dead_man_timer=True,
         )
-
-    def amend_stop(self, order: OrderReference, trigger_price: Decimal) -> VenueOrder:
-        """Move the trigger in place; the order keeps its ids.
-
-        Raises:
-            VenueRejectionError: the venue refused for certain; the stop rests as it did.
-            UnknownOutcomeError: no answer came: the stop rests at the old trigger or at the new one.
-        """
-        what = f"the new trigger of order {order.client_order_id}"
-        try:
-            instrument = self._market(order.symbol).instrument
-        except UnavailableError as error:
-            msg = f"{self.venue} did not give its markets, so {what} was not sent: {error}"
-            raise VenueRejectionError(msg) from error
-        until = self._clock.now() + self._expiry
-        parameters = {
-            "cl_ord_id": str(order.client_order_id),
-            "trigger_price": spelt(trigger_on_grid(trigger_price, order.side, instrument)),
-            "deadline": rfc3339(until),
-        }
-        result = self._client.send("privatePostAmendOrder", parameters, not_after=until)
-        if isinstance(result, Failure):
-            refusal = self._refusal(Request.AMEND, result, what)
-            # Nothing was changed: to the caller busy is the same as refused.
-            if isinstance(refusal, UnknownOutcomeError):
-                raise refusal
-            raise VenueRejectionError(str(refusal), result.text)
-        found = self._after(order, result, what)
-        if found is None:
-            msg = f"{self.venue} answered {what}, but does not list the order now; it is looked up"
-            raise UnknownOutcomeError(msg)
-        return found
 
     def keep_alive(self, timeout: timedelta | None) -> None:
         """Set the dead-man timer, which cancels all orders of the account, or switch it off.

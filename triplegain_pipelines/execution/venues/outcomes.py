@@ -17,7 +17,6 @@ class Request(StrEnum):
 
     CREATE = "create"
     CANCEL = "cancel"
-    AMEND = "amend"
 
 
 class Meaning(StrEnum):
@@ -89,7 +88,6 @@ RULES: tuple[Rule, ...] = (
     *_rules("kraken", _N, _BUSY, "EService:Throttled*"),
     *_rules("kraken", _N, _CLOSED, "EService:Market in cancel_only mode", "EService:Market in post_only mode"),
     *_rules("kraken", _R, _GONE, "EOrder:Unknown order", only=Request.CANCEL),
-    *_rules("kraken", _R, _GONE, "EOrder:Unknown order", only=Request.AMEND),
     *_rules("binance", _U, _DUPLICATE, "-2010 Duplicate order sent*"),
     *_rules("binance", _U, _INTERNAL, "-1000 *", "-1001 *", "-1006 *", "-1007 *"),
     *_rules("binance", _R, _FUNDS, "-2010 Account has insufficient balance*"),
