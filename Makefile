@@ -5,7 +5,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 INSTALLED := .venv/installed
 
-.PHONY: setup demo up test soak rehearse lint types docs clean
+.PHONY: setup demo up test covered soak rehearse lint types docs clean
 setup: $(INSTALLED)
 
 # The lock file is complete, so nothing is left for a resolver to decide.
@@ -33,7 +33,10 @@ types: setup
 # Three workers share the cores: threads beside them only wait for each other, and one is a tenth quicker.
 test: export POLARS_MAX_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
-test: lint types
+test: setup
+	@$(MAKE) --no-print-directory --jobs 2 lint types covered
+
+covered: setup
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" --cov --cov-report=
 	$(BIN)/python tests/coverage_floors.py

@@ -1,16 +1,15 @@
 """How fast the indicators are: the whole set over a year of minutes, many symbols, and one new minute of many series.
 
-    .venv/bin/python benchmarks/indicators.py
+    .venv/bin/python benchmarks/indicators.py [--peers PYTHON]
 
 Every row is measured in turns with the others, medians are shown, and the ratio of two rows of one run is what counts:
-the times of a busy machine are noisy. Peers that are not installed are named (benchmarks/peers.txt is for an
-environment of its own). The bars are generated from a fixed seed.
+the times of a busy machine are noisy. PYTHON is the interpreter of an environment with `benchmarks/peers.txt` in it;
+peers that are not there are named. The bars are generated from a fixed seed.
 
 'TA-Lib' calls it for every output that it has or that is made of its functions: 25 of the 33. It has no Supertrend, no
-rank, no slope and no states; 'all 33' adds them by
-`registry`'s formulas, which is what somebody with TA-Lib has to run for what ours gives. 'formulas' is `registry`'s way
-of computing all 33, with its checks for markets that stand still. 'memory used again' writes into the same array every
-time; everybody else asks the system for pages in every round.
+rank, no slope and no states; 'all 33' adds them by `registry`'s formulas, which is what somebody with TA-Lib has to run
+for what ours gives. 'formulas' is `registry`'s way of computing all 33, with its checks for markets that stand still.
+'memory used again' writes into the same array every time; everybody else asks the system for pages in every round.
 """
 
 import sys
@@ -21,6 +20,7 @@ from statistics import median
 
 import numpy as np
 import polars as pl
+from peer_packages import find_peers
 
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.domain.timeframes import DECISION_TIMEFRAMES, Timeframe
@@ -42,6 +42,7 @@ Task = Callable[[], object]
 
 def main() -> None:
     """Print the tables."""
+    find_peers()
     whole_set()
     growth()
     new_minute()

@@ -1,8 +1,10 @@
 """How long the figures of an equity curve take; the goal is 5 ms for a million points, beside the libraries.
 
+    .venv/bin/python benchmarks/performance.py [--peers PYTHON]
+
 Rounds are interleaved, so that a busy machine slows all alike: the ratios hold where the times do not. The libraries
 get daily or per-point returns that are ready made; ours starts from the frame and keeps the UTC days itself.
-quantstats is in peers.txt, a separate environment; where a library is not installed that is said.
+PYTHON is the interpreter of an environment with `benchmarks/peers.txt` in it; a library that is not there is named.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from statistics import median
 
 import numpy as np
 import polars as pl
+from peer_packages import find_peers
 
 from triplegain_pipelines.domain.clock import monotonic_seconds
 from triplegain_pipelines.evaluation.performance import portfolio_metrics
@@ -122,6 +125,7 @@ def by_quantstats(frame: pl.DataFrame) -> Callable[[], object]:
 
 def main() -> None:
     """Print the medians of interleaved rounds."""
+    find_peers()
     frame = marks()
     made: dict[str, Callable[[], object]] = {"ours, 14 figures": ours(frame), "numpy, 6 figures": plain(frame)}
     for name, package, make in (
