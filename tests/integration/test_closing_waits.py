@@ -9,10 +9,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from builders import TradingFloor, decision, trading_floor
+from builders import TradingFloor, decision
 from live_site import BTC, Site, live_site
 from reconciling import trade
-from scripted_venue import ScriptedVenue, at_scripted_venue
+from scripted_venue import ScriptedVenue
 
 from jobs.tags import DECISION
 from sensors.execution import execution_sensor
@@ -37,16 +37,6 @@ from triplegain_pipelines.store.outbox import OutboxRow
 pytestmark = pytest.mark.integration
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
-@pytest.fixture
-def venue(floor: TradingFloor) -> ScriptedVenue:
-    return at_scripted_venue(floor)
 
 
 def execute(floor: TradingFloor, made) -> str:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import ACCOUNT, BTC, TradingFloor, decision, trading_floor
+from builders import ACCOUNT, BTC, TradingFloor, decision
 
 from triplegain_pipelines.domain.errors import InputError, UnavailableError
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState
@@ -14,18 +14,12 @@ from triplegain_pipelines.execution.guard import guard
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.risk.state import RiskState
 from triplegain_pipelines.store import equity, flows, risk_state
-from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import verify_chain
 
 pytestmark = pytest.mark.integration
 
 PRICES = {BTC: Decimal(10_000)}
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
 
 
 def pay(floor: TradingFloor, amount: str, currency: str = "USDT", prices=PRICES) -> flows.Flow:

@@ -1,9 +1,6 @@
 """Forks of sealed data: nobody can change what a trial reads, their time passes, and nothing of them stays."""
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -11,6 +8,7 @@ from uuid import UUID
 import numpy as np
 import psycopg
 import pytest
+from full_disk import files_no_larger_than
 from research_market import at, laboratory, planned, random_walk
 
 from triplegain_pipelines.backtest.forks import Laboratory, _beside, database_fork, opened, seal_tables, sweep_forks
@@ -121,17 +119,6 @@ def test_what_is_in_the_bars_is_in_the_hash() -> None:
     others = [random_walk(2, 24 * 230), SERIES.part(0, len(SERIES) - 1), SERIES.part(1, len(SERIES))]
     assert data_hash(SERIES) == data_hash(SERIES.part(0, len(SERIES)))
     assert len({data_hash(one) for one in (SERIES, *others)}) == 4
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """What this process writes: the kernel refuses more, as it does where a quota is used up."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_while_sealing_leaves_nothing_half_done(place: Laboratory) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from builders import BTC, TradingFloor, candle, decision, trading_floor
+from builders import BTC, TradingFloor, candle, decision
 
 from triplegain_pipelines.domain.decisions import Decision
 from triplegain_pipelines.domain.errors import AccountBusyError, InputError, UnavailableError
@@ -17,16 +17,10 @@ from triplegain_pipelines.execution.account import open_account, queue_decisions
 from triplegain_pipelines.execution.guard import Settled, guard, walk
 from triplegain_pipelines.execution.operator import switch_breaker
 from triplegain_pipelines.execution.order_path import OrderPath
-from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
 
 
 def outcome(floor: TradingFloor, made: Decision) -> tuple[object, ...]:

@@ -5,9 +5,9 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from builders import TradingFloor, trading_floor
+from builders import TradingFloor
 from reconciling import kinds, mode, reconcile, trade
-from scripted_venue import ScriptedVenue, at_scripted_venue
+from scripted_venue import ScriptedVenue
 
 from triplegain_pipelines.domain.errors import InputError
 from triplegain_pipelines.domain.orders import Leg, OrderState
@@ -16,23 +16,12 @@ from triplegain_pipelines.domain.risk import TradingMode
 from triplegain_pipelines.execution.differences import DifferenceKind
 from triplegain_pipelines.execution.hand_settling import HandFill, settle_by_hand, unclear_orders
 from triplegain_pipelines.execution.order_path import OrderPath
-from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.events import verify_chain
 
 pytestmark = pytest.mark.integration
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 D = Decimal
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
-@pytest.fixture
-def venue(floor: TradingFloor) -> ScriptedVenue:
-    return at_scripted_venue(floor)
 
 
 def order_of(floor: TradingFloor, leg: Leg) -> tuple[UUID, str, str]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import BTC, INSTRUMENTS, TradingFloor, decision, trading_floor
+from builders import BTC, INSTRUMENTS, TradingFloor, decision
 
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.errors import DataError
@@ -17,17 +17,11 @@ from triplegain_pipelines.execution.desk import account_transaction
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.sending import NoOrder, record_none
 from triplegain_pipelines.store import orders
-from triplegain_pipelines.store.database import Database
 from triplegain_pipelines.store.orders import Order
 
 pytestmark = pytest.mark.integration
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
 
 
 def execute(floor: TradingFloor, action: Action = Action.BUY) -> None:

@@ -27,11 +27,6 @@ pytestmark = pytest.mark.integration
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
 def executed(floor: TradingFloor, action: Action = Action.BUY) -> tuple[object, ...]:
     """How a decision of now ends."""
     floor.pass_time(MINUTE)

@@ -25,11 +25,6 @@ from triplegain_pipelines.store.outbox import OutboxStatus
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
 def execute(floor: TradingFloor, *decisions) -> OutboxStatus:
     floor.queue(*decisions)
     with OrderPath(floor.desk) as path:

@@ -5,9 +5,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from builders import BTC, ETH, TradingFloor, decision, trading_floor
+from builders import BTC, ETH, TradingFloor, decision
 from reconciling import D, alerts, held, kinds, mode, reconcile, reconciled, require_right_books, states, trade
-from scripted_venue import ScriptedVenue, at_scripted_venue
+from scripted_venue import ScriptedVenue
 
 from triplegain_pipelines.domain.decisions import Action
 from triplegain_pipelines.domain.orders import Claim, OrderState, Side
@@ -17,21 +17,10 @@ from triplegain_pipelines.execution.flows import book_flow
 from triplegain_pipelines.execution.operator import set_mode
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.reconciliation import HALT_ALERT, SILENCE_ALERT
-from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration
 
 K = DifferenceKind
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
-@pytest.fixture
-def venue(floor: TradingFloor) -> ScriptedVenue:
-    return at_scripted_venue(floor)
 
 
 # Differences, one by one

@@ -4,28 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from builders import ACCOUNT, Killed, MortalDatabase, TradingFloor, candle, decision, trading_floor
+from builders import ACCOUNT, Killed, MortalDatabase, TradingFloor, candle, decision
 from reconciling import MINUTE, D, held, mode, reconcile, reconciled, require_right_books, states, trade
-from scripted_venue import ScriptedVenue, at_scripted_venue
+from scripted_venue import ScriptedVenue
 
 from triplegain_pipelines.domain.orders import Claim, OrderState
 from triplegain_pipelines.domain.risk import TradingMode
 from triplegain_pipelines.execution.order_path import OrderPath
-from triplegain_pipelines.store.database import Database
 
 pytestmark = pytest.mark.integration
 
 MONTH = timedelta(days=30)
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
-@pytest.fixture
-def venue(floor: TradingFloor) -> ScriptedVenue:
-    return at_scripted_venue(floor)
 
 
 @pytest.mark.parametrize("commits", range(1, 10))

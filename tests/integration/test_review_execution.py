@@ -8,10 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from builders import ACCOUNT, BTC, ETH, START, TradingFloor, decision, trading_floor
+from builders import ACCOUNT, BTC, ETH, START, TradingFloor, decision
 from guarded_floor import NO_STOPS, GuardedFloor, guarded_floor
 from reconciling import D, held, kinds, reconcile, require_right_books, trade
-from scripted_venue import ScriptedVenue, at_scripted_venue
+from scripted_venue import ScriptedVenue
 
 from triplegain_pipelines.domain.clock import ReplayClock, SystemClock, monotonic_seconds
 from triplegain_pipelines.domain.decisions import Action
@@ -46,16 +46,6 @@ QUICK = Rhythm(look=0.05, health=0.1, mend=0.2, timer=0.1, reconcile=HOUR)
 @pytest.fixture
 def clock() -> ReplayClock:
     return ReplayClock(START)
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
-
-
-@pytest.fixture
-def venue(floor: TradingFloor) -> ScriptedVenue:
-    return at_scripted_venue(floor)
 
 
 def newest_state(floor: TradingFloor | GuardedFloor, leg: Leg) -> str:

@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import psycopg
 import pytest
-from builders import ACCOUNT, LossyBroker, TradingFloor, decision, trading_floor
+from builders import ACCOUNT, LossyBroker, TradingFloor, decision
 
 from triplegain_pipelines.domain.errors import AccountBusyError, StaleFenceError
 from triplegain_pipelines.domain.orders import Claim, Intent, Leg, VenueOrder
@@ -23,11 +23,6 @@ pytestmark = pytest.mark.integration
 # Of this database alone: tests beside this one have databases of their own on the same server.
 _HOLDER = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
 
 
 def states(floor: TradingFloor) -> list[tuple[object, ...]]:

@@ -1,6 +1,5 @@
 """Studies that are killed, cut off or out of room in the middle end as if nothing had happened, and leave no fork."""
 
-import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 from counted_walks import Walks, drawn_seed, walks_of
+from full_disk import files_no_larger_than
 from interrupted import forked, stand_still
 from killable_postgres import killable_database
 from research_market import RESEARCH, laboratory, planned
@@ -194,14 +194,3 @@ def test_a_disk_of_the_worker_without_room_in_the_middle(place: Laboratory) -> N
     # None is repeated where there was room for all of a line but the line feed at its end.
     assert walks.begun - walks_of(study) in {0, 1}
     require_same_end(place, study)
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """What this process writes: the kernel refuses more, as it does where a quota is used up."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)

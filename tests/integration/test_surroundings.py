@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from breaker_rows import add_market_state, add_result
-from builders import ACCOUNT, BTC, ETH, MARKET, START, TradingFloor, trading_floor
+from builders import ACCOUNT, BTC, ETH, MARKET, START, TradingFloor
 
 from triplegain_pipelines.domain.quality import Finding, QualityCode, Settlement
 from triplegain_pipelines.domain.risk import BreakerName, BreakerState
@@ -23,11 +23,6 @@ pytestmark = pytest.mark.integration
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SEATS = ("a", "b", "c", "d", "e", "f")
-
-
-@pytest.fixture
-def floor(database: Database) -> TradingFloor:
-    return trading_floor(database)
 
 
 @pytest.fixture
