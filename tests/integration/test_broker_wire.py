@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from broker_cases import CREATE, FIVE_SECONDS, broker_at, captured, intent, reference
+from broker_cases import CREATE, EXPIRY, broker_at, captured, intent, reference
 from builders import BTC, START
 from venue_capture import Reply, Sent, VenueCapture
 
@@ -18,7 +18,6 @@ from triplegain_pipelines.domain.orders import Leg, OrderState, Side
 pytestmark = pytest.mark.integration
 
 MARKET, STOP = intent(), intent(Leg.STOP, trigger="9500.049", quantity="0.1")
-EXPIRY = START + FIVE_SECONDS
 UNANSWERED = Reply("no", 500)
 # What every request has and no test foresees.
 _VOLATILE = frozenset({"nonce", "signature"})

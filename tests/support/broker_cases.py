@@ -1,6 +1,7 @@
 """What tests of the venues' adapters share: keys, settings without waits, intents, and what each venue lists."""
 
 import base64
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -21,6 +22,13 @@ from triplegain_pipelines.settings.venues import TradingAccess, VenueSettings
 
 VENUES = ("kraken", "binance", "coinbase")
 FIVE_SECONDS = timedelta(seconds=5)
+EXPIRY = START + FIVE_SECONDS
+# A refusal in the words of each venue.
+SAID: dict[str, Callable[[str], Reply]] = {
+    "kraken": lambda words: Reply({"error": [words]}),
+    "binance": lambda words: Reply({"code": int(words.split()[0]), "msg": words.partition(" ")[2]}, 400),
+    "coinbase": lambda words: Reply({"success": False, "error_response": {"error": words, "message": "m"}}),
+}
 
 ASSET_PAIRS = {
     "error": [],

@@ -12,24 +12,26 @@ from decimal import Decimal
 from builders import ACCOUNT, BTC, CENT, COSTS, ETH, MARKET, StaticPrices, decision, limits, store_decisions
 
 from triplegain_pipelines.domain.canonical import canonical_json
-from triplegain_pipelines.domain.clock import Clock
+from triplegain_pipelines.domain.clock import Clock, ReplayClock
 from triplegain_pipelines.domain.decisions import Direction, Regime
 from triplegain_pipelines.domain.errors import UnavailableError, UnknownOutcomeError
 from triplegain_pipelines.domain.ids import deterministic_id
 from triplegain_pipelines.domain.market import Candle, Instrument
 from triplegain_pipelines.domain.orders import Intent, Leg, OrderReference, OrderType, Side, VenueOrder
+from triplegain_pipelines.domain.reasons import ReasonCode
 from triplegain_pipelines.domain.risk import Proposal, ProposalKind, Verdict, VerdictStatus
 from triplegain_pipelines.execution.account import open_account
 from triplegain_pipelines.execution.broker import VenueRejectionError, VenueTraits
 from triplegain_pipelines.execution.desk import Desk, account_transaction
 from triplegain_pipelines.execution.documents import proposal_text
+from triplegain_pipelines.execution.exits import Closing, close_position
 from triplegain_pipelines.execution.intents import intend
 from triplegain_pipelines.execution.order_path import OrderPath
 from triplegain_pipelines.execution.paper_venue import PaperVenue
 from triplegain_pipelines.execution.protection import protect
 from triplegain_pipelines.execution.sending import send
+from triplegain_pipelines.store import heartbeats, verdicts
 from triplegain_pipelines.store import paper_venue as tables
-from triplegain_pipelines.store import verdicts
 from triplegain_pipelines.store.database import Database
 
 SPOT = VenueTraits(
@@ -282,3 +284,26 @@ def guarded_floor(
     )
     open_account(desk, Decimal(1_000_000), clock.now(), currency="USDT", simulated=True)
     return GuardedFloor(database, clock, prices, spot, desk)
+
+
+def beat(floor: GuardedFloor) -> None:
+    """Let the guardian's heart beat now."""
+    with floor.database.connection() as connection:
+        heartbeats.beat(connection, heartbeats.GUARDIAN, floor.desk.account, floor.clock.now())
+
+
+def mend(floor: GuardedFloor, symbol: str = BTC) -> None:
+    """Protect the position as it should be."""
+    with OrderPath(floor.desk) as path:
+        protect(path.desk, path.newest_token(), symbol)
+
+
+def close(floor: GuardedFloor, symbol: str = BTC, reason: ReasonCode = ReasonCode.STOP_REACHED) -> Closing:
+    """Close the position a little under the price it was entered at."""
+    with OrderPath(floor.desk) as path:
+        return close_position(path.desk, path.newest_token(), symbol, reason, Decimal(9_790))
+
+
+def later(clock: ReplayClock, seconds: float = 1) -> None:
+    """Let time go by."""
+    clock.advance_to(clock.now() + timedelta(seconds=seconds))
